@@ -89,6 +89,7 @@ func TestAuthMay(t *testing.T) {
 	// verb to those who may, by the first letter of the role: agent, operator, trigger, viewer
 	want := map[string]string{
 		"ping": "aotv", "help": "aotv", "stop": "aotv", "hello": "a", "run": "ot",
+		"backfill": "ot", "batches": "otv",
 		"ls": "otv", "show": "otv", "ps": "otv", "next": "otv", "why": "otv", "logs": "otv", "events": "otv",
 		"wait": "otv", "agents": "ov", "pools": "ov", "watch": "otv", "attention": "otv", "stats": "otv", "ack": "o",
 		"alarm":  "o",
@@ -368,7 +369,12 @@ func TestAuthMatrix(t *testing.T) {
 		{Request{Op: "run", Workflow: "ops", Key: "o"}, no, "", no, no},
 		// others have that key too, for another workflow
 		{Request{Op: "run", Workflow: "etl", Key: "o"}, no, "", "", no},
+		{Request{Op: "backfill", Workflow: "etl"}, no, codeConflict, codeConflict, no},
+		{Request{Op: "backfill", Workflow: "ops"}, no, codeConflict, no, no},
+		{Request{Op: "batches"}, no, "", "", ""},
+		{Request{Op: "batches", Batch: "B1"}, no, codeNotFound, codeNotFound, codeNotFound},
 		{Request{Op: "cancel", Run: etl}, no, codeConflict, no, no},
+		{Request{Op: "cancel", Batch: "B1"}, no, codeNotFound, no, no},
 		{Request{Op: "retry", Run: etl}, no, codeConflict, no, no},
 		// its tasks say to whom they are
 		{Request{Op: "approve", Run: etl}, no, codeConflict, codeConflict, codeConflict},

@@ -133,10 +133,13 @@ type cliFlags struct {
 	taskName bool // also logs
 	key      string
 
-	tree bool // ps
+	tree  bool // ps
+	batch string
+
+	backfill cliBackfill
 
 	timeout time.Duration // wait, exec
-	dry     bool          // --dry-run of retry
+	dry     bool          // --dry-run of retry, backfill
 
 	// cancel, ack, approve
 	force   bool

@@ -10,15 +10,17 @@ import (
 
 // cancelVerb is the entry of `cancel`.
 func cancelVerb() cliVerb {
-	return cliVerb{name: "cancel", args: "RUN", help: "stop a run, or one task of it: TERM, and KILL after the grace",
-		run: doCancel,
+	return cliVerb{name: "cancel", args: "RUN|BATCH", run: doCancel,
+		help: "stop a run, or one task of it: TERM, and KILL after the grace",
 		more: `
 No further task starts, whatever its when. A run that a task waits for is cancelled too. Then on_exit runs; a second
 cancel, or one with --force, ends that as well.
 
 With --task the task ends as cancelled and is not tried again. Tasks that need its success are skipped; tasks with
 when: failure or when: always run, and so do all that do not depend on it. The run then ends as failed, and its retries
-do not start it again: use cdktr retry.`,
+do not start it again: use cdktr retry.
+
+A BATCH of a backfill makes no more runs, and those that are active are cancelled.`,
 		flags: func(f *cliFlags) {
 			f.Func("task", "stop this `TASK` only, and let the rest of the run go on", func(id string) error {
 				f.task = id
@@ -111,9 +113,13 @@ changes are in force. Exit codes: 0 all was read, 1 something could not be.`,
 
 // doCancel stops a run, or one task of it.
 func doCancel(ctx context.Context, c *cli, args []string) error {
-	id, err := oneArg(args, "cancel", "RUN")
+	id, err := oneArg(args, "cancel", "RUN or BATCH")
 	if err != nil {
 		return err
+	}
+	if isBatchID(id) {
+		return c.change(ctx, Request{Op: "cancel", Batch: id, Task: c.flags.task, Force: c.flags.force},
+			"cancelling batch "+id)
 	}
 	done := "cancelling run " + id
 	if c.flags.task != "" {
@@ -141,7 +147,7 @@ func (c *cli) change(ctx context.Context, req Request, done string) error {
 	}
 	c.note(r)
 	if c.flags.json {
-		return printJSON(c.out, changeJSON{req.Op, req.Run, req.Task, req.Workflow, req.Agent})
+		return printJSON(c.out, changeJSON{req.Op, req.Run, req.Batch, req.Task, req.Workflow, req.Agent})
 	}
 	_, err = fmt.Fprintln(c.err, done)
 	return err
@@ -151,6 +157,7 @@ func (c *cli) change(ctx context.Context, req Request, done string) error {
 type changeJSON struct {
 	Done     string `json:"done"`
 	Run      string `json:"run,omitempty"`
+	Batch    string `json:"batch,omitempty"`
 	Task     string `json:"task,omitempty"`
 	Workflow string `json:"workflow,omitempty"`
 	Agent    string `json:"agent,omitempty"`

@@ -167,6 +167,7 @@ func psVerb() cliVerb {
 		flags: func(f *cliFlags) {
 			f.BoolVar(&f.all, "all", false, "those that have ended too")
 			f.StringVar(&f.workflow, "workflow", "", "of this workflow `ID` only")
+			f.StringVar(&f.batch, "batch", "", "of this `BATCH` of a backfill only, those that have ended too")
 			f.StringVar(&f.state, "state", "", "in this `STATE` only")
 			f.StringVar(&f.since, "since", "", "queued since: a duration as 24h, or a time")
 			f.count(50, "at most `N`")
@@ -212,7 +213,8 @@ func (c *cli) listRuns(ctx context.Context, conn *client) ([]*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	req := Request{Op: "ps", All: c.flags.all, Workflow: c.flags.workflow, State: c.flags.state, Since: since}
+	req := Request{Op: "ps", All: c.flags.all || c.flags.batch != "", Workflow: c.flags.workflow, Batch: c.flags.batch,
+		State: c.flags.state, Since: since}
 	var runs []*Run
 	for len(runs) < c.flags.n {
 		req.N = protoCountOf(c.flags.n - len(runs))

@@ -99,12 +99,12 @@ func (c *cli) watchRuns(ctx context.Context, conn *client) error {
 // --all or --state asks for them.
 func (f *cliFlags) watchWants(row RunRow, live bool) bool {
 	switch {
-	case f.workflow != "" && row.Workflow != f.workflow:
+	case f.workflow != "" && row.Workflow != f.workflow, f.batch != "" && row.Batch != f.batch:
 		return false
 	case f.state != "":
 		return row.State == f.state
 	}
-	return live || f.all || runActive(row.State)
+	return live || f.all || f.batch != "" || runActive(row.State)
 }
 
 // watchedRun is a run in one line.

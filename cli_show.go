@@ -105,7 +105,8 @@ func (c *cli) showRun(r *Run) error {
 		trigger += ": " + r.Event.String()
 	}
 	p.facts("run", r.ID, "workflow", r.Workflow, "state", r.State, "reason", r.Reason, "handlers",
-		r.handlersText(), "trigger", trigger, "parent", strings.TrimSpace(r.Parent+" "+r.ParentTask),
+		r.handlersText(), "trigger", trigger, "batch", r.Batch, "parent",
+		strings.TrimSpace(r.Parent+" "+r.ParentTask),
 		"params", strings.Join(params, " "), "agent", r.Agent, "attempt", fmt.Sprint(r.Attempt), "scheduled",
 		timeText(r.Scheduled, now),
 		"queued", timeText(r.Queued, now), "started", timeText(r.Started, now), "finished", timeText(r.Finished, now),

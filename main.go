@@ -24,8 +24,8 @@ import (
 func mainVerbs() []cliVerb {
 	return []cliVerb{
 		startPrincipalVerb(), startAgentVerb(),
-		runVerb(), waitVerb(), cancelVerb(), retryVerb(), approveVerb(), rejectVerb(), logsVerb(), pauseVerb(),
-		resumeVerb(), rescanVerb(),
+		runVerb(), backfillVerb(), waitVerb(), cancelVerb(), retryVerb(), approveVerb(), rejectVerb(), logsVerb(),
+		pauseVerb(), resumeVerb(), rescanVerb(),
 		drainVerb(), undrainVerb(), forgetVerb(),
 		lsVerb(), showVerb(), psVerb(), whyVerb(), nextVerb(), graphVerb(), validateVerb(), schemaVerb(), agentsVerb(),
 		poolsVerb(), eventsVerb(), pingVerb(), attentionVerb(), ackVerb(), statsVerb(), uiVerb(),

@@ -115,6 +115,8 @@ func (c *cli) completions(ctx context.Context, words []string) []string {
 		all = completionParams(ctx, c, rest[:len(rest)-1], last)
 	case len(rest) > 1 && (rest[len(rest)-1] == "--task" || verb.name == "retry" && rest[len(rest)-1] == "--from"):
 		all = c.completionTasks(ctx, rest)
+	case len(rest) > 0 && rest[len(rest)-1] == "--batch":
+		all = c.completionIDs(ctx, &cliVerb{args: "BATCH"})
 	case len(rest) == 0 || strings.Contains(verb.args, "..."):
 		all = c.completionIDs(ctx, verb)
 	}
@@ -176,7 +178,7 @@ func completionParams(ctx context.Context, c *cli, before []string, word string)
 }
 
 // completionIDs asks the principal for the ids that a verb takes. The words in the verb's args say of which kind: ID,
-// RUN, AGENT or POOL.
+// RUN, BATCH, AGENT or POOL.
 func (c *cli) completionIDs(ctx context.Context, verb *cliVerb) []string {
 	args := verb.args
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)
@@ -199,6 +201,13 @@ func (c *cli) completionIDs(ctx context.Context, verb *cliVerb) []string {
 		if r, err := conn.ask(ctx, Request{Op: "ps", All: ended, N: 20}); err == nil {
 			for _, run := range r.Runs {
 				ids = append(ids, run.ID)
+			}
+		}
+	}
+	if strings.Contains(args, "BATCH") {
+		if r, err := conn.ask(ctx, Request{Op: "batches", N: 20}); err == nil {
+			for _, b := range r.Batches {
+				ids = append(ids, b.ID)
 			}
 		}
 	}

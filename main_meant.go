@@ -29,7 +29,6 @@ var meantVerbs = []struct{ words, hint string }{
 	{"trigger submit enqueue execute exec invoke fire launch", "`cdktr run ID` starts a run"},
 	{"restart rerun clear", "`cdktr retry RUN` runs again what did not succeed and all behind it, with --all " +
 		"everything"},
-	{"backfill", "`cdktr run ID -p NAME=VALUE` makes up for one fire; catchup in the file has the principal do so"},
 	{"enable unpause unmask unsuspend", "`cdktr resume ID` starts the schedule of a workflow again"},
 	{"disable suspend mask hold stash unschedule", "`cdktr pause ID` stops the schedule of a workflow"},
 	{"schedule is-enabled",

@@ -57,7 +57,8 @@ const (
 	triggerManual  = "manual" // a person or a program, through the request API
 	// a task of another run
 	triggerWorkflow = "workflow"
-	triggerEvent    = "event" // one of the workflow's listeners
+	triggerEvent    = "event"    // one of the workflow's listeners
+	triggerBackfill = "backfill" // a batch makes up for a fire
 )
 
 // Policies of a workflow file.
@@ -256,6 +257,8 @@ type Run struct {
 	// The run and its task that have started this one.
 	Parent     string `json:"parent,omitempty"`
 	ParentTask string `json:"parent_task,omitempty"`
+	// the batch that it was made for; "": none
+	Batch string `json:"batch,omitempty"`
 
 	// the state in which it will end: its graph is over, and its handlers run or wait for an agent; else ""
 	Ending string `json:"ending,omitempty"`

@@ -91,6 +91,7 @@ type principal struct {
 	output    *output
 	fleet     *fleet
 	asks      *asks
+	batches   *batches
 	timetable *timetable
 	listeners *listeners
 	attention *attention
@@ -124,6 +125,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	p.timetable = timetableNew(loop, p.catalog, p.queue, p.fleet, p.enqueue)
 	p.asks = asksNew(loop, p.fleet, p.catalog, p.enqueue)
 	p.listeners = listenersNew(loop, p.catalog, p.timetable, p.enqueue)
+	p.batches = batchesNew(p)
 	p.attention = attentionNew(p)
 	p.copier = &copier{principalLoop: loop, queue: p.queue, fleet: p.fleet, timetable: p.timetable,
 		listeners: p.listeners}
@@ -139,6 +141,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	// Queue, fleet and output come before attention and followers, which look at what those have made of the event.
 	p.observers = []func(change){p.queue.observe, p.fleet.observe, p.asks.observe, p.output.observe,
 		p.retention.observe, p.timetable.observe, p.listeners.observe, p.attention.observe, p.followers.observe,
+		p.batches.observe,
 		p.logEnd}
 	if p.alarm != nil { // it looks at what attention has made of the event
 		p.observers = append(p.observers, p.alarm.observe)
@@ -166,6 +169,9 @@ func (p *principal) recover() error {
 				return fmt.Errorf("read output of run %s: %w", r.ID, err)
 			}
 		}
+	}
+	for id := range p.state.Batches {
+		p.batches.recall(id)
 	}
 	p.timetable.notePause("")
 	for id, w := range p.state.Workflows {
@@ -221,6 +227,7 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 		p.listeners.fireDue(now)
 		p.fleet.giveUpSilent(now)
 		p.asks.settle()
+		p.batches.turn()
 		p.attention.endTroubleAcks(now)
 		p.fleet.assignQueued()
 		p.alarm.turn(now)

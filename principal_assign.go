@@ -82,7 +82,7 @@ func labelsMatch(want, has map[string]string) bool {
 
 // mustWait says why a queued run may not go yet although an agent is free, "" when it may. With overlap queue or
 // replace only the oldest active run of a workflow goes, and none goes while processes live that an earlier one left.
-// With skip the same holds for runs that make up for missed ticks, of which there may be a thousand; any other run
+// With skip the same holds for runs that make up for ticks, of which there may be a thousand; any other run
 // waits only for what its own earlier attempts left.
 func (f *fleet) mustWait(r *Run, spec *Workflow) string {
 	if spec.Overlap == overlapAllow || r.Ending != "" {
@@ -100,7 +100,7 @@ func (f *fleet) mustWait(r *Run, spec *Workflow) string {
 // fleetWaitsAlone says whether a run waits for nothing that other runs of its workflow do.
 func fleetWaitsAlone(r *Run, spec *Workflow) bool {
 	return spec.Overlap == overlapAllow ||
-		orDefault(spec.Overlap, overlapSkip) == overlapSkip && r.Trigger != triggerCatchup
+		orDefault(spec.Overlap, overlapSkip) == overlapSkip && !goesAlone(r.Trigger)
 }
 
 // waitReason says what a queued run waits for.

@@ -22,11 +22,13 @@ type durableRig struct {
 	blocked atomic.Int64 // fsyncs that have come to it
 	run     string       // of workflow w, queued
 	ended   string       // of workflow w, failed
+	batch   string       // of workflow d
 }
 
 func durableRigOpen(t *testing.T) *durableRig {
 	g := &durableRig{principalRig: principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}),
-		principalTask(Workflow{ID: "v"}), &Workflow{ID: "q", Tasks: []Task{{ID: "a", Approve: "Go on?"}}}),
+		principalTask(Workflow{ID: "v"}), principalTask(Workflow{ID: "d", Schedule: []string{"*/10 * * * *"},
+			Overlap: overlapAllow}), &Workflow{ID: "q", Tasks: []Task{{ID: "a", Approve: "Go on?"}}}),
 		gate: make(chan bool, 1)}
 	g.do(func() {
 		next := g.p.store.files.sync
@@ -103,6 +105,12 @@ var durableCases = []durableCase{
 	}, want: `"run":"`},
 	{op: "cancel of a run that an agent has", setup: (*durableRig).begin,
 		body: func(g *durableRig) any { return Request{Op: "cancel", Run: g.run} }, want: `"run":"`},
+	{op: "backfill", body: func(*durableRig) any {
+		return Request{Op: "backfill", Workflow: "d", Since: stampOf(time.Now().Add(-time.Hour))}
+	}, want: `"batch":"B`},
+	{op: "cancel of a batch", setup: func(g *durableRig) {
+		g.batch = g.ask(Request{Op: "backfill", Workflow: "d", Since: stampOf(time.Now().Add(-time.Hour))}).Batch
+	}, body: func(g *durableRig) any { return Request{Op: "cancel", Batch: g.batch} }, want: `"batch":"B`},
 	{op: "retry", body: func(g *durableRig) any { return Request{Op: "retry", Run: g.ended} }, want: `"run":"`},
 	{op: "pause", body: func(*durableRig) any { return Request{Op: "pause", Workflow: "w"} }, want: `"ok":true`},
 	{op: "pause of all", body: func(*durableRig) any { return Request{Op: "pause", All: true} }, want: `"ok":true`},

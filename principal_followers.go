@@ -41,7 +41,7 @@ func (fs *followers) observe(c change) {
 // follower is somebody who follows a run or the journal: a goroutine sleeps until ch holds a token, which it does when
 // what is followed has changed.
 type follower struct {
-	run   string // the run that is followed; "": the journal is
+	run   string // the run, or the batch, that is followed; "": the journal is
 	ch    chan struct{}
 	over  chan struct{}      // closed when the run has ended
 	ended bool               // over is closed; the loop's
@@ -105,7 +105,7 @@ func (fs *followers) wakeTouched() {
 	for w := range fs.ofRuns {
 		if fs.touched[w.run] {
 			r := fs.state.Runs[w.run]
-			if !w.ended && (r == nil || !runActive(r.State)) {
+			if !w.ended && (r == nil || !runActive(r.State)) && !isBatchID(w.run) {
 				w.ended = true
 				close(w.over)
 			}

@@ -183,7 +183,8 @@ func (l *looks) lookPs(c *opCall) {
 		}
 		workflow := c.req.Workflow == "" || r.Workflow == c.req.Workflow
 		young := c.req.Since.IsZero() || !r.Queued.Before(c.req.Since.Time)
-		return state && workflow && young && c.grant.sees(r.Workflow)
+		batch := c.req.Batch == "" || r.Batch == c.req.Batch
+		return state && workflow && young && batch && c.grant.sees(r.Workflow)
 	}
 	var ids []string
 	known := map[string]bool{} // the runs in memory

@@ -41,6 +41,7 @@ type looks struct {
 	timetable *timetable
 	attention *attention
 	alarm     *alarm // nil: none is set
+	batches   *batches
 	copier    *copier
 
 	asking  chan struct{} // slots of looks that ask the loop or compute
@@ -50,7 +51,7 @@ type looks struct {
 // looksNew makes looks at the parts of a principal.
 func looksNew(p *principal) *looks {
 	return &looks{principalLoop: p.principalLoop, catalog: p.catalog, queue: p.queue, followers: p.followers,
-		news: p.followers.news, timetable: p.timetable, attention: p.attention, copier: p.copier,
+		news: p.followers.news, timetable: p.timetable, attention: p.attention, batches: p.batches, copier: p.copier,
 		asking: make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}
 }
 
@@ -59,7 +60,7 @@ func looksNew(p *principal) *looks {
 var principalLooks = opTable[*looks]{
 	{"help", (*looks).lookHelp}, {"ls", (*looks).lookLs}, {"show", (*looks).lookShow}, {"ps", (*looks).lookPs},
 	{"next", (*looks).lookNext}, {"why", (*looks).lookWhy}, {"agents", (*looks).lookAgents},
-	{"pools", (*looks).lookPools},
+	{"pools", (*looks).lookPools}, {"batches", (*looks).lookBatches},
 	{"logs", (*looks).lookLogs}, {"events", (*looks).lookEvents}, {"watch", (*looks).lookWatch},
 	{"attention", (*looks).lookAttention}, {"stats", (*looks).lookStats}, {"rescan", (*looks).lookRescan},
 }

@@ -136,7 +136,7 @@ var principalOps = opTable[*principal]{
 	{"cancel", (*principal).opCancel}, {"retry", (*principal).opRetry}, {"pause", (*principal).opPause},
 	{"resume", (*principal).opPause}, {"drain", (*principal).opDrain}, {"undrain", (*principal).opDrain},
 	{"forget", (*principal).opForget}, {"backup", (*principal).opBackup}, {"ack", (*principal).opAck},
-	{"alarm", (*principal).opAlarm},
+	{"alarm", (*principal).opAlarm}, {"backfill", (*principal).opBackfill},
 }
 
 // opTable says what carries each op out. Unlike a map it costs the start of the process nothing.
@@ -242,7 +242,7 @@ func (p *principal) take(c *opCall) bool {
 	if look := principalLooks.of(c.req.Op); look != nil {
 		return p.looks.start(c, look)
 	}
-	if c.req.Op == "run" {
+	if c.req.Op == "run" || c.req.Op == "backfill" {
 		c.req.checked = p.paramsCheck(&c.req)
 	}
 	return p.call(func() { p.dispatch(c) })

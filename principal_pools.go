@@ -199,7 +199,7 @@ func (p *pools) count(r *Run, before string) (inLine bool) {
 	u := poolUseOf(r, spec.Pool)
 	p.runs[r.ID] = u
 	if r.State == runQueued {
-		p.join(u, poolKey{version: r.Version, catchup: r.Trigger == triggerCatchup})
+		p.join(u, poolKey{version: r.Version, catchup: goesAlone(r.Trigger)})
 		return true
 	}
 	p.take(u)

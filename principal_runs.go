@@ -111,6 +111,10 @@ func (p *principal) opWait(c *opCall) {
 func (p *principal) opCancel(c *opCall) {
 	r := p.state.Runs[c.req.Run]
 	switch {
+	case c.req.Batch != "":
+		p.cancelBatch(c)
+	case c.req.Run == "":
+		c.refuse(refuse(codeInvalid, `cancel needs the field "run", or "batch"`))
 	case r == nil:
 		p.looks.absentRun(c, func(r *Run) { c.refuse(refuse(codeConflict, "run %s is %s already", r.ID, r.State)) })
 	case !runActive(r.State):
@@ -230,10 +234,10 @@ func (l *looks) notRun(op, workflow string) *protoError {
 }
 
 // replaceActive cancels the active runs of a workflow: a new one takes their place. Those that are ending already it
-// leaves alone: only a person, who asks twice, ends handlers.
+// leaves alone: only a person, who asks twice, ends handlers. Runs of batches are for other fires: they go on.
 func (p *principal) replaceActive(workflow string) {
 	for _, id := range slices.Clone(p.queue.active[workflow]) {
-		if r := p.state.Runs[id]; r.Cancelling == "" && r.Ending == "" {
+		if r := p.state.Runs[id]; r.Cancelling == "" && r.Ending == "" && r.Batch == "" {
 			p.fleet.cancelRun(r, "replaced by a newer run", false, "", "")
 		}
 	}
@@ -255,6 +259,7 @@ type runOrder struct {
 	by, from  string
 	// the run, and its task, that ask for it
 	parent, task string
+	batch        string // that it is of
 }
 
 // enqueue makes a run of the present version of a workflow and puts it into the queue. With overlap replace it cancels
@@ -263,7 +268,7 @@ func (p *principal) enqueue(w *Workflow, order runOrder) (string, *protoError) {
 	if refused := p.queue.mayQueue(order.grant, order.by); refused != nil {
 		return "", refused
 	}
-	if order.event != nil { // a flood of them leaves room for schedules and operators: events can wait
+	if order.event != nil || order.batch != "" { // a flood of them leaves room for schedules and operators
 		if refused := p.queue.room(principalMaxQueued - sharesQueueOwn - sharesQueueOperators); refused != nil {
 			return "", refused
 		}
@@ -279,7 +284,7 @@ func (p *principal) enqueue(w *Workflow, order runOrder) (string, *protoError) {
 		return "", refuse(codeConflict, "workflow %s cannot run here: %s", w.ID, held)
 	}
 	hash := p.catalog.hashOf(w)
-	if w.Overlap == overlapReplace {
+	if w.Overlap == overlapReplace && order.batch == "" {
 		p.replaceActive(w.ID)
 	}
 	if p.state.Versions[hash] == nil {
@@ -290,7 +295,8 @@ func (p *principal) enqueue(w *Workflow, order runOrder) (string, *protoError) {
 		Scheduled: stampOf(order.scheduled), Reason: order.reason, Missed: order.missed, Priority: w.Priority,
 		Event: order.event, Seen: order.seen,
 		Key:   order.key,
-		Scope: order.scope, By: order.by, From: order.from, Parent: order.parent, Task: order.task})
+		Scope: order.scope, By: order.by, From: order.from, Parent: order.parent, Task: order.task,
+		Batch: order.batch})
 	return id, nil
 }
 

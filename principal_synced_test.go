@@ -38,6 +38,8 @@ var syncedKinds = map[string]struct {
 	evPaused:       {storeNow, "who paused is answered"},
 	evResumed:      {storeNow, "who resumed is answered"},
 	evAcked:        {storeNow, "who acknowledged is answered"},
+	evBatch:        {storeNow, "who asked has its id"},
+	evBatchStopped: {storeNow, "who cancelled is answered"},
 	evAgentDrained: {storeNow, "who drained is answered"},
 	evAgentUndrain: {storeNow, "the same"},
 	evAgentForgot:  {storeNow, "the same"},
@@ -157,6 +159,8 @@ func TestPrincipalSynced(t *testing.T) {
 			emit(Event{Kind: kind, Run: "-", By: "me"})
 		}
 		emit(Event{Kind: evBooted, Run: "-", Key: "boot"})
+		emit(Event{Kind: evBatch, Batch: "B01M8N8336EXGHM5ZXHR9QKEC3K", Times: "0"})
+		emit(Event{Kind: evBatchStopped, Batch: "B01M8N8336EXGHM5ZXHR9QKEC3K"})
 		emit(Event{Kind: evAcked, Key: "k"})
 		emit(Event{Kind: evAckOver, Key: "k"})
 		emit(Event{Kind: evTold, Key: "k"})

@@ -238,14 +238,27 @@ func (t *timetable) verdictOf(w *Workflow, tick time.Time) schedVerdict {
 	if p := t.state.pauseOf(w.ID); p != nil && p.covers(stampOf(due)) {
 		paused = p.text()
 	}
-	return schedDecide(w, tick, paused, t.queue.active[w.ID], t.fleet.leftAlive(w.ID, ""))
+	active := t.queue.active[w.ID]
+	if w.Overlap == overlapQueue || w.Overlap == overlapAllow {
+		return schedDecide(w, tick, paused, active, t.fleet.leftAlive(w.ID, ""))
+	}
+	batch, others := t.queue.ofBatches(active) // what a batch makes up for must cost no other fire
+	v := schedDecide(w, tick, paused, others, t.fleet.leftAlive(w.ID, ""))
+	if v.fire && len(batch) > 0 {
+		v.reason, v.behind = "queued behind run "+batch[0]+" of a backfill", true
+	}
+	return v
 }
 
 // carryOut queues a run for each verdict to fire, and records each other one.
 func (t *timetable) carryOut(w *Workflow, verdicts []schedVerdict, trigger string) {
 	for _, v := range verdicts {
 		if v.fire {
-			_, refused := t.enqueue(w, runOrder{trigger: trigger, scheduled: v.tick, reason: v.reason,
+			by := trigger
+			if v.behind { // such runs go one by one
+				by = triggerCatchup
+			}
+			_, refused := t.enqueue(w, runOrder{trigger: by, scheduled: v.tick, reason: v.reason,
 				missed: v.missed})
 			if refused == nil {
 				continue

@@ -80,6 +80,7 @@ type Request struct {
 	Key      string            `json:"key,omitempty" max:"1024"`
 	Workflow string            `json:"workflow,omitempty" max:"256"`
 	Run      string            `json:"run,omitempty" max:"256"`
+	Batch    string            `json:"batch,omitempty" max:"256"`
 	Agent    string            `json:"agent,omitempty" max:"256"`
 	Params   map[string]string `json:"params,omitempty"`
 
@@ -88,6 +89,8 @@ type Request struct {
 	Follow bool `json:"follow,omitempty"`
 	Force  bool `json:"force,omitempty"`
 	All    bool `json:"all,omitempty"`
+
+	Reverse bool `json:"reverse,omitempty"` // backfill: the newest fire first
 
 	// Which rows or lines are wanted, and how many.
 	Pattern string     `json:"pattern,omitempty" max:"1024"`
@@ -105,10 +108,10 @@ type Request struct {
 
 	Comment string `json:"comment,omitempty" max:"1024"` // approve, reject and pause
 	From    string `json:"from,omitempty" max:"256"`     // retry
-	Dry     bool   `json:"dry,omitempty"`                // retry
+	Dry     bool   `json:"dry,omitempty"`                // retry and backfill
 
 	Of    string `json:"of,omitempty" max:"256"` // stop: the request whose stream is to end
-	Until Stamp  `json:"until,omitzero"`         // ack and pause
+	Until Stamp  `json:"until,omitzero"`         // ack, pause and backfill
 
 	// Params as they were held against the workflow, before the principal's loop has the request.
 	checked *paramsChecked
@@ -210,10 +213,16 @@ type Reply struct {
 
 	Items []AttentionItem `json:"items,omitempty"`
 	Alarm *AlarmInfo      `json:"alarm,omitempty"` // nil: none is set
-	Stats *Stats          `json:"stats,omitempty"`
-	Live  bool            `json:"live,omitempty"` // watch: all rows were sent; from now on changes are
-	Note  string          `json:"note,omitempty"`
-	Count int             `json:"count,omitempty"`
+
+	// backfill: the batch that has begun, "" where there was nothing to make, and what was found. batches: batches.
+	Batch   string     `json:"batch,omitempty"`
+	Plan    *BatchPlan `json:"plan,omitempty"`
+	Batches []*Batch   `json:"batches,omitempty"`
+
+	Stats *Stats `json:"stats,omitempty"`
+	Live  bool   `json:"live,omitempty"` // watch: all rows were sent; from now on changes are
+	Note  string `json:"note,omitempty"`
+	Count int    `json:"count,omitempty"`
 
 	// ping and backup: the state folder, on the principal's machine. ping: where the principal listens.
 	Folder    string   `json:"folder,omitempty"`
@@ -436,7 +445,7 @@ var protoOps = []protoOp{
 	{Op: "show", Help: "one workflow with its definition, or one run", Role: roleViewer, Scoped: true,
 		Fields: []string{"workflow", "run"}},
 	{Op: "ps", Help: "runs, newest first: the active ones, or all", Role: roleViewer, Scoped: true,
-		Fields: []string{"all", "workflow", "state", "since", "n", "after"}},
+		Fields: []string{"all", "workflow", "batch", "state", "since", "n", "after"}},
 	{Op: "next", Help: "coming fires", Role: roleViewer, Scoped: true, Fields: []string{"workflow", "n", "at"}},
 	{Op: "why", Help: "what became of the fires of a schedule, newest last", Role: roleViewer, Scoped: true,
 		Fields: []string{"workflow*", "at", "n"}},
@@ -465,8 +474,14 @@ var protoOps = []protoOp{
 	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its " +
 		"progress; key makes a repeat harmless for 24 h", Role: roleTrigger,
 		Fields: []string{"workflow*", "params", "key", "wait", "follow", "n", "all"}, Stream: true},
-	{Op: "cancel", Help: "stop a run, or one task of it; force kills at once", Role: roleOperator,
-		Fields: []string{"run*", "task", "force"}},
+	{Op: "backfill", Help: "make runs for the fires of a schedule from since until until that have none which " +
+		"succeeded, at most n at once, as a batch; all: for each fire; state failed: for those whose run failed; " +
+		"dry: only say what would be made", Role: roleTrigger, Stream: true,
+		Fields: []string{"workflow*", "since", "until", "params", "n", "all", "state", "reverse", "dry"}},
+	{Op: "batches", Help: "backfills, newest first, or one; with wait or follow until that is over", Role: roleViewer,
+		Scoped: true, Fields: []string{"batch", "workflow", "n", "wait", "follow"}, Stream: true},
+	{Op: "cancel", Help: "stop a run, or one task of it, or a batch with its runs; force kills at once",
+		Role: roleOperator, Fields: []string{"run", "batch", "task", "force"}},
 	{Op: "approve", Help: "say yes for a task of a run that waits for it, to whom it names, or whoever may operate; " +
 		"task where several wait", Role: roleViewer, Scoped: true, Fields: []string{"run*", "task", "comment"}},
 	{Op: "reject", Help: "say no", Role: roleViewer, Scoped: true, Fields: []string{"run*", "task", "comment"}},

@@ -63,7 +63,8 @@ func protocolText(t *testing.T) []byte {
 		"LogRecord":    LogRecord{},
 		"logJSON":      logJSON{},
 		"WorkflowInfo": WorkflowInfo{}, "Fire": Fire{}, "Decision": Decision{}, "Agent": Agent{}, "Event": Event{},
-		"protoError": protoError{}, "AttentionItem": AttentionItem{}, "Stats": Stats{}, "AlarmInfo": AlarmInfo{},
+		"protoError": protoError{}, "Batch": Batch{}, "BatchPlan": BatchPlan{}, "BatchFire": BatchFire{},
+		"AttentionItem": AttentionItem{}, "Stats": Stats{}, "AlarmInfo": AlarmInfo{},
 		"PoolInfo": PoolInfo{}, "PoolUse": PoolUse{}, "RunEvent": RunEvent{}, "ListenerInfo": ListenerInfo{},
 		"Pause":    Pause{},
 		"agentMsg": agentMsg{},
@@ -192,7 +193,7 @@ func protocolType(t reflect.Type) string {
 			"Workflow": "object",
 			"Agent":    "agent", "Run": "run", "Event": "event", "Fire": "fire", "Decision": "decision",
 			"protoOp": "op", "Outcome": "object", "RunRow": "row", "AttentionItem": "item", "AlarmInfo": "object",
-			"Stats":        "object",
+			"Stats": "object", "Batch": "batch", "BatchPlan": "object", "BatchFire": "row",
 			"StatsLongest": "object", "StatsBucket": "object", "StatsDay": "object", "parcel": "object",
 			"assignment": "object", "assignedEnd": "object", "agentItem": "item", "heldRun": "object",
 			"heldLeft": "object", "parcelOutput": "object", "parcelEvent": "object", "TaskUse": "object"}[t.Name()]

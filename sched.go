@@ -403,6 +403,7 @@ type schedVerdict struct {
 	fire   bool
 	reason string // why it does not fire, or why it does though something is in the way
 	missed int    // how many earlier ticks it speaks for too
+	behind bool   // it fires, and goes when a run of a batch has ended
 }
 
 // schedCatchup decides which missed ticks of a workflow (oldest first) run after all, by its catch-up policy. One

@@ -58,6 +58,9 @@ const (
 	// the principal's machine has booted, and @reboot has fired; Key names this boot
 	evBooted = "machine.booted"
 
+	evBatch        = "batch.begun"   // a backfill: Times has the fires that are to have runs, Batch names it
+	evBatchStopped = "batch.stopped" // it makes no more runs: somebody has cancelled it, or it cannot go on
+
 	evRunStarted   = "run.started"   //
 	evTaskStarted  = "task.started"  //
 	evTaskAsked    = "task.asked"    // it has no process: the principal says how it ends
@@ -109,6 +112,9 @@ type Event struct {
 	Seen     []EventSeen `json:"seen,omitempty"`
 	Priority int         `json:"priority,omitempty"` // of the run in the queue
 	Parent   string      `json:"parent,omitempty"`   // of run.queued: the run whose task, Task, has asked for it
+	Batch    string      `json:"batch,omitempty"`    // that it is of
+	Times    string      `json:"times,omitempty"`    // of batch.begun: its fires, see batchTimes
+	Parallel int         `json:"parallel,omitempty"` // of batch.begun: how many of its runs may be active
 	Asks     string      `json:"asks,omitempty"`     // of task.asked: what for
 	// a name given by whoever makes it: of a request for a run, of what is acknowledged, of a boot
 	Key string `json:"key,omitempty"`
@@ -162,6 +168,7 @@ type State struct {
 	Keys      map[string]KeyUse         `json:"keys"`           // see stateUse
 	Acks      map[string]Ack            `json:"acks,omitempty"` // see stateKey
 	Told      map[string]Told           `json:"told,omitempty"` // by stateToldKey
+	Batches   map[string]*Batch         `json:"batches,omitempty"`
 
 	PausedAll string  `json:"paused_all,omitempty"` // who paused all workflows, "" when nobody did
 	Pauses    []Pause `json:"pauses,omitempty"`     // of all workflows, newest last; see pauseIn
@@ -294,12 +301,19 @@ func (s *State) apply(e *Event) error {
 		s.Boot = e.Key
 	case evLeft:
 		s.applyLeft(e)
+	case evBatch, evBatchStopped:
+		return s.applyBatch(e)
 	default:
 		run := s.Runs[e.Run]
 		if run == nil {
 			return fmt.Errorf("apply %s: run %s is not known", e.Kind, e.Run)
 		}
-		return s.applyRun(run, e)
+		before := run.State
+		err := s.applyRun(run, e)
+		if run.Batch != "" {
+			s.batchMoved(run, before, e.Time)
+		}
+		return err
 	}
 	return nil
 }
@@ -324,7 +338,7 @@ func (s *State) applyQueued(e *Event) error {
 			e.Workflow)
 	}
 	r := &Run{ID: e.Run, Workflow: e.Workflow, State: runQueued, Trigger: e.Trigger, By: e.By, Attempt: 1,
-		Parent: e.Parent, ParentTask: e.Task,
+		Parent: e.Parent, ParentTask: e.Task, Batch: e.Batch,
 		Params: e.Params, Event: e.Event,
 		Scheduled: e.Scheduled, Queued: e.Time, Version: e.Version, Priority: e.Priority,
 		Tasks: make([]TaskRun, len(spec.Tasks))}
@@ -344,7 +358,9 @@ func (s *State) applyQueued(e *Event) error {
 	if e.Key != "" {
 		s.Keys[stateUse(e.Workflow, e.Scope, e.Key)] = KeyUse{Run: e.Run, Time: e.Time}
 	}
-	if !e.Scheduled.IsZero() {
+	if e.Batch != "" { // the schedule has decided about that fire before
+		s.batchMade(e)
+	} else if !e.Scheduled.IsZero() {
 		s.decide(e, true)
 	}
 	s.applySeen(e)

@@ -61,6 +61,9 @@ func (x *eventText) fields(e, usual *Event) {
 	}
 	x.count("priority", e.Priority, usual.Priority)
 	x.text("parent", e.Parent, usual.Parent)
+	x.text("batch", e.Batch, usual.Batch)
+	x.text("times", e.Times, usual.Times)
+	x.count("parallel", e.Parallel, usual.Parallel)
 	x.text("asks", e.Asks, usual.Asks)
 	x.text("key", e.Key, usual.Key)
 	x.text("scope", e.Scope, usual.Scope)

@@ -103,6 +103,7 @@ func (h *historyLine) fields(x *eventText) {
 	x.flag("parked", r.Parked, false)
 	x.text("parent", r.Parent, "")
 	x.text("parent_task", r.ParentTask, "")
+	x.text("batch", r.Batch, "")
 	x.text("ending", r.Ending, "")
 	x.text("cancelling", r.Cancelling, "")
 	x.flag("force", r.Force, false)

@@ -447,6 +447,9 @@ func (v *viewRun) status(wide bool) []string {
 		parts[1] = "started by task " + r.ParentTask + " of run " + r.Parent[max(len(r.Parent)-8, 0):]
 	case r.By != "":
 		parts[1] += " by " + r.By
+		if r.Batch != "" {
+			parts[1] += " for " + v.clock(r.Scheduled, true)
+		}
 	case r.Trigger == triggerCron && v.Spec != nil && len(v.Spec.Schedule) == 1:
 		parts[1] += " " + v.Spec.Schedule[0]
 	}
