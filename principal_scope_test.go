@@ -25,14 +25,17 @@ type scopeRig struct {
 	sharesRig
 	marks []string            // what no reply may hold: ids, runs, output and keys of the other workflow
 	runs  map[string][]string // by workflow: one in the history, one that is in memory, one that is queued
-	sent  map[string][]byte   // requests, by id
-	got   chan [2]string      // frames that came, with the ids of the requests
-	by    map[string]string   // all that came, by the id of the request; of one without an id, and of topics, under ""
+	// by workflow: one that was stopped
+	batches map[string]string
+	sent    map[string][]byte // requests, by id
+	got     chan [2]string    // frames that came, with the ids of the requests
+	by      map[string]string // all that came, by the id of the request; of one without an id, and of topics, under ""
 }
 
 func scopeRigOpen(t *testing.T) *scopeRig {
 	g := &scopeRig{runs: map[string][]string{}, sent: map[string][]byte{}, got: make(chan [2]string, 1000),
-		by: map[string]string{}}
+		by: map[string]string{}, batches: map[string]string{scopeMine: "B01M8N8336EXGHM5ZXHR9QKEC3K",
+			scopeOther: "B01M8N8339TPR1VAN8ZE3YFM2DF"}}
 	g.sharesRig = sharesRigOpen(t, principalTask(Workflow{ID: scopeMine, Schedule: []string{"* * * * *"},
 		Overlap: overlapAllow}),
 		principalTask(Workflow{ID: scopeOther, Schedule: []string{"* * * * *"}, Overlap: overlapAllow}))
@@ -78,8 +81,12 @@ func scopeRigOpen(t *testing.T) *scopeRig {
 		}
 	})
 	g.marks = append(g.marks, g.runs[scopeOther]...)
+	g.marks = append(g.marks, g.batches[scopeOther])
 	g.do(func() {
 		for _, workflow := range []string{scopeMine, scopeOther} {
+			for _, kind := range []string{evBatch, evBatchStopped} {
+				g.p.emit(&Event{Kind: kind, Workflow: workflow, Batch: g.batches[workflow], Times: "0"})
+			}
 			g.p.emit(&Event{Kind: evLeft, Run: g.runs[workflow][1], Workflow: workflow, Agent: "x",
 				Left: []LeftProcess{{Agent: "x", Task: "a", PID: 4711, Command: "command of " + workflow}}})
 			g.p.output.noteTrouble(g.p.state.Runs[g.runs[workflow][1]], func(d *outputTrouble) {
@@ -129,7 +136,7 @@ func (g *scopeRig) values(field string) []any {
 		"force": {}, "all": {true}, "pattern": {"load*"}, "state": {runFailed}, "task": {"b"},
 		"stream": {}, "grep": {}, "since": {}, "at": {"2000-01-01T00:00:00Z"}, "n": {3, 500},
 		"after": {"load-a", other[1]}, "seq": {}, "last": {5}, "before": {}, "of": {"1"}, "until": {},
-		"comment": {},
+		"comment": {}, "batch": {g.batches[scopeMine], g.batches[scopeOther]}, "reverse": {}, "dry": {},
 	}[field]
 	if !ok {
 		g.t.Errorf("the field %q has no values here", field)

@@ -192,7 +192,7 @@ func TestStateRequeueFields(t *testing.T) {
 		"Event":     keeps,
 		"Scheduled": keeps, "Queued": keeps, "Version": keeps,
 		"Priority": keeps, "Lease": keeps, "Left": keeps, // they live on
-		"Parent": keeps, "ParentTask": keeps, "Parked": resets,
+		"Batch": keeps, "Parent": keeps, "ParentTask": keeps, "Parked": resets,
 		"LogDay": keeps, "LogAt": keeps, // output goes on behind what is there
 		"Agent": resets, "Started": resets, "Finished": resets, "Seconds": resets, "Cancelling": resets,
 		"Force": resets, "Ahead": resets, "OwnStarted": resets, "OwnFinished": resets, "Lost": resets,
