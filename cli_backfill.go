@@ -40,7 +40,7 @@ Exit codes: 0 all runs succeeded (or the batch has begun, with --detach), 1 one 
 		examples: []string{
 			"cdktr backfill etl.daily --from 2026-03-01 --to 2026-03-31 --dry-run",
 			"cdktr backfill etl.daily --from -7d --failed",
-			"cdktr ps --batch $(cdktr backfill etl.daily --from 2026-03-01 -p full=yes --detach)",
+			"cdktr backfill etl.daily --from 2026-03-01 -p full=yes --detach",
 		}}
 }
 

@@ -209,7 +209,8 @@ func TestProtoOps(t *testing.T) {
 				t.Errorf("%s: a request has no field %q", v.Op, field)
 			}
 		}
-		if (slices.Contains(v.Fields, "follow")) != v.Stream && !slices.Contains([]string{"events", "watch", "backfill"}, v.Op) {
+		follows := slices.Contains(v.Fields, "follow")
+		if follows != v.Stream && !slices.Contains([]string{"events", "watch", "backfill"}, v.Op) {
 			t.Errorf("%s: follow, but no stream, or the other way round", v.Op)
 		}
 	}
