@@ -1,48 +1,67 @@
 // main_completion.go: the verb completion, and what its scripts call. The scripts are a few lines each: this program
-// works out what fits, from the table of verbs and, for ids, by asking the principal if that answers at once.
+// works out what fits (main_completion_fits.go).
 
 package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 )
 
-// completionPatience is how long a key press may wait for the principal.
-const completionPatience = 400 * time.Millisecond
-
-// completionScripts is the script for each shell.
+// completionScripts is the script for each shell. Each asks with the words up to the cursor. The first line of the
+// answer says what fits besides: files, dirs, and whether no blank is to follow (nospace). Each further line is a word,
+// and behind a tab what it is. Bash gets the rest of the word instead, written as the shell reads it; its own compgen
+// would run what stands in $( ) in a name.
 var completionScripts = []struct{ shell, script string }{
 	{"bash", `_cdktr() {
-  local IFS=$'\n'
-  local found=$(cdktr completion words -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
-  local word=${COMP_WORDS[COMP_CWORD]}
-  if [ "$word" = "=" ]; then word=; fi
-  COMPREPLY=($(compgen -W "$found" -- "$word"))
-  case ${COMPREPLY[0]} in *=) compopt -o nospace ;; esac
-}
-complete -o default -F _cdktr cdktr
+  local kind= line
+  COMPREPLY=()
+  {
+    IFS= read -r kind
+    while IFS= read -r line; do COMPREPLY+=("$line"); done
+  } < <(cdktr completion for bash "$COMP_WORDBREAKS" "${COMP_LINE:0:COMP_POINT}" 2>/dev/null)
+  case $kind in *files*) compopt -o default ;; *dirs*) compopt -o dirnames ;; esac
+  case $kind in *nospace*) compopt -o nospace ;; esac
+} 2>/dev/null
+complete -F _cdktr cdktr
 `},
 	{"zsh", `#compdef cdktr
 _cdktr() {
-  local -a found
-  found=(${(f)"$(cdktr completion words -- "${(@)words[2,CURRENT]}" 2>/dev/null)"})
-  if (( ! $#found )); then _files
-  elif [[ $found[1] == *= ]]; then compadd -S '' -a found
-  else compadd -a found; fi
+  local -a lines found open
+  local line word
+  lines=("${(@f)$(cdktr completion for zsh -- "${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)}")
+  for line in "${(@)lines[2,-1]}"; do
+    word=${line%%$'\t'*}
+    word=${word//\\/\\\\}
+    word=${word//:/\\:}
+    [[ $line == *$'\t'* ]] && word+=:${line#*$'\t'}
+    if [[ ${line%%$'\t'*} == *= ]]; then open+=("$word"); else found+=("$word"); fi
+  done
+  (( $#found )) && _describe cdktr found
+  (( $#open )) && _describe cdktr open -S ''
+  if [[ $lines[1] == (*files*|*dirs*) ]]; then
+    [[ $PREFIX == -*=* ]] && compset -P '*='
+    if [[ $lines[1] == *dirs* ]]; then _files -/; else _files; fi
+  fi
 }
-compdef _cdktr cdktr
+if [[ $funcstack[1] == _cdktr ]]; then _cdktr "$@"; else compdef _cdktr cdktr; fi
 `},
-	{"fish", `function __cdktr_words
-  set -l words (commandline -opc) (commandline -ct)
-  cdktr completion words -- $words[2..-1] 2>/dev/null
+	{"fish", `function __cdktr_fits
+  set -l before (commandline -opc)
+  set -l word (commandline -ct)
+  set -l found (cdktr completion for fish -- $before[2..-1] "$word" 2>/dev/null)
+  set -l flag (string match -r -- '^-[^=]*=' $word)
+  set -l rest (string replace -r -- '^-[^=]*=' '' $word)
+  switch "$found[1]"
+    case '*files*'
+      printf "$flag%s\n" (__fish_complete_path $rest)
+    case '*dirs*'
+      printf "$flag%s\n" (__fish_complete_directories $rest)
+  end
+  test (count $found) -gt 1; and printf '%s\n' $found[2..-1]
 end
-complete -c cdktr -f -a '(__cdktr_words)'
-complete -c cdktr -n '__fish_seen_subcommand_from run validate graph restore backup config' -F
+complete -c cdktr -f -a '(__cdktr_fits)'
 `},
 }
 
@@ -58,7 +77,7 @@ func completionScript(shell string) string {
 
 // completionVerb is the entry of `completion`.
 func completionVerb() cliVerb {
-	return cliVerb{name: "completion", args: "bash|zsh|fish",
+	return cliVerb{name: "completion", args: "bash|zsh|fish", unset: true,
 		help: "print a script that completes verbs, flags and ids", run: doCompletion,
 		examples: []string{
 			"source <(cdktr completion bash)          # in ~/.bashrc",
@@ -68,13 +87,34 @@ func completionVerb() cliVerb {
 }
 
 func doCompletion(ctx context.Context, c *cli, args []string) error {
-	if len(args) > 0 && args[0] == "words" {
-		for _, word := range c.completions(ctx, args[1:]) {
-			if _, err := fmt.Fprintln(c.out, word); err != nil {
+	switch {
+	case len(args) > 0 && args[0] == "words": // scripts of earlier versions ask so
+		words, front := completionJoin(args[1:])
+		for _, fit := range completionFind(ctx, c, words).fits {
+			if _, err := fmt.Fprintln(c.out, strings.TrimPrefix(fit.word, front)); err != nil {
 				return err
 			}
 		}
 		return nil
+	case len(args) > 3 && args[0] == "for" && args[1] == "bash":
+		return completionBash(ctx, c, args[2], args[3])
+	case len(args) > 2 && args[0] == "for":
+		words := args[2:]
+		if last := &words[len(words)-1]; args[1] == "fish" { // gives what is typed, with the quote that is open
+			*last = strings.TrimLeft(*last, `"'`)
+		}
+		k := completionFind(ctx, c, words)
+		var b strings.Builder
+		b.WriteString(":" + k.besides + "\n")
+		for _, fit := range k.fits {
+			b.WriteString(fit.word)
+			if fit.help != "" {
+				b.WriteString("\t" + fit.help)
+			}
+			b.WriteString("\n")
+		}
+		_, err := fmt.Fprint(c.out, b.String())
+		return err
 	}
 	shell, err := oneArg(args, "completion", "shell: bash, zsh or fish")
 	if err != nil {
@@ -82,50 +122,92 @@ func doCompletion(ctx context.Context, c *cli, args []string) error {
 	}
 	script := completionScript(shell)
 	if script == "" {
-		return usageError("no completion for %q: there is bash, zsh and fish", shell)
+		return usageError("no completion for %q: there is bash, zsh and fish", textHead(shell, cliEchoMost))
 	}
 	_, err = fmt.Fprint(c.out, script)
 	return err
 }
 
-// completions gives what the last of the words on a command line can become.
-func (c *cli) completions(ctx context.Context, words []string) []string {
-	if len(words) == 0 {
-		words = []string{""}
+// completionBash answers bash, which replaces only what stands behind the last of its breaks, such as = and :.
+func completionBash(ctx context.Context, c *cli, breaks, line string) error {
+	words, typed := completionLine(line, breaks)
+	k := completionFind(ctx, c, words)
+	var b strings.Builder
+	for _, fit := range k.fits {
+		if strings.HasSuffix(fit.word, "=") {
+			k.besides += " nospace"
+			break
+		}
 	}
-	words, front := completionJoin(words)
-	last := words[len(words)-1]
-	verb, rest, err := mainFind(words[:len(words)-1])
-	var all []string
-	switch {
-	case err != nil || verb == nil:
-		for _, v := range mainVerbs() {
-			parts := strings.Fields(v.name)
-			if n := len(words) - 1; n < len(parts) && slices.Equal(parts[:n], words[:n]) {
-				all = append(all, parts[n])
+	b.WriteString(":" + k.besides + "\n")
+	for _, fit := range k.fits {
+		b.WriteString(completionQuote(fit.word[min(typed.front, len(fit.word)):], typed.quote) + "\n")
+	}
+	_, err := fmt.Fprint(c.out, b.String())
+	return err
+}
+
+// completionTyped says of the last word of a line where bash begins to replace it, and in which quote it is.
+type completionTyped struct {
+	front int // bytes
+	quote rune
+}
+
+// completionLine takes a line apart as a shell does, without the command. The last word is empty behind a blank.
+func completionLine(line, breaks string) (words []string, typed completionTyped) {
+	var word strings.Builder
+	begun, escaped := false, false
+	for _, r := range line {
+		switch {
+		case escaped:
+			escaped = false
+			word.WriteRune(r)
+		case r == '\\' && typed.quote != '\'':
+			escaped, begun = true, true
+		case typed.quote != 0 && r == typed.quote:
+			typed.quote = 0
+		case typed.quote != 0:
+			word.WriteRune(r)
+		case r == '"' || r == '\'':
+			typed, begun = completionTyped{front: word.Len(), quote: r}, true
+		case r == ' ' || r == '\t' || r == '\n':
+			if begun {
+				words = append(words, word.String())
+			}
+			word.Reset()
+			begun, typed = false, completionTyped{}
+		default:
+			word.WriteRune(r)
+			begun = true
+			if strings.ContainsRune(breaks, r) {
+				typed.front = word.Len()
 			}
 		}
-	case strings.HasPrefix(last, "-"):
-		f := newCLIFlags(verb.name)
-		if verb.flags != nil {
-			verb.flags(f)
+	}
+	words = append(words, word.String())
+	if len(words) > 1 {
+		words = words[1:]
+	}
+	return words, typed
+}
+
+// completionQuote writes a word so that bash takes it for one, in the quote that is open.
+func completionQuote(word string, quote rune) string {
+	special := " \t\n\\\"'`$&|;<>()[]{}*?!#^~"
+	switch quote {
+	case '\'':
+		return strings.ReplaceAll(word, "'", `'\''`)
+	case '"':
+		special = "\\\"`$"
+	}
+	var b strings.Builder
+	for _, r := range word {
+		if strings.ContainsRune(special, r) {
+			b.WriteByte('\\')
 		}
-		f.VisitAll(func(fl *flag.Flag) { all = append(all, cliFlagName(fl)) })
-	case len(rest) > 1 && rest[len(rest)-1] == "-p":
-		all = completionParams(ctx, c, rest[:len(rest)-1], last)
-	case len(rest) > 1 && (rest[len(rest)-1] == "--task" || verb.name == "retry" && rest[len(rest)-1] == "--from"):
-		all = c.completionTasks(ctx, rest)
-	case len(rest) > 0 && rest[len(rest)-1] == "--batch":
-		all = c.completionIDs(ctx, &cliVerb{args: "BATCH"})
-	case len(rest) == 0 || strings.Contains(verb.args, "..."):
-		all = c.completionIDs(ctx, verb)
+		b.WriteRune(r)
 	}
-	slices.Sort(all)
-	all = slices.DeleteFunc(slices.Compact(all), func(word string) bool { return !strings.HasPrefix(word, last) })
-	for i := range all {
-		all[i] = strings.TrimPrefix(all[i], front)
-	}
-	return all
+	return b.String()
 }
 
 // completionJoin puts together the words that bash takes apart at each =. What fits the last word then begins with
@@ -144,108 +226,4 @@ func completionJoin(words []string) (joined []string, front string) {
 		joined = append(joined, words[i])
 	}
 	return joined, front
-}
-
-// completionParams gives the parameters of the workflow that one of the words before names, as NAME=, or the choices of
-// the one that word begins with, as NAME=CHOICE.
-func completionParams(ctx context.Context, c *cli, before []string, word string) (all []string) {
-	ctx, cancel := context.WithTimeout(ctx, completionPatience)
-	defer cancel()
-	id := ""
-	for i := 0; i < len(before); i++ {
-		switch {
-		case before[i] == "-p":
-			i++
-		case id == "" && !strings.HasPrefix(before[i], "-"):
-			id = before[i]
-		}
-	}
-	r, err := c.ask(ctx, Request{Op: "show", Workflow: id})
-	if id == "" || err != nil || r.Spec == nil {
-		return nil
-	}
-	name, _, valued := strings.Cut(word, "=")
-	if !valued {
-		for _, name := range sortedKeys(r.Spec.Params) {
-			all = append(all, name+"=")
-		}
-		return all
-	}
-	for _, choice := range r.Spec.Params[name].Choices {
-		all = append(all, name+"="+choice)
-	}
-	return all
-}
-
-// completionIDs asks the principal for the ids that a verb takes. The words in the verb's args say of which kind: ID,
-// RUN, BATCH, AGENT or POOL.
-func (c *cli) completionIDs(ctx context.Context, verb *cliVerb) []string {
-	args := verb.args
-	ctx, cancel := context.WithTimeout(ctx, completionPatience)
-	defer cancel()
-	conn, err := c.dial(ctx)
-	if err != nil {
-		return nil
-	}
-	defer conn.close()
-	var ids []string
-	if strings.Contains(args, "ID") || strings.Contains(args, "PATTERN") {
-		if r, err := conn.ask(ctx, Request{Op: "ls"}); err == nil {
-			for _, w := range r.Workflows {
-				ids = append(ids, w.Workflow)
-			}
-		}
-	}
-	if strings.Contains(args, "RUN") {
-		ended := verb.name != "cancel" // only active runs can be cancelled
-		if r, err := conn.ask(ctx, Request{Op: "ps", All: ended, N: 20}); err == nil {
-			for _, run := range r.Runs {
-				ids = append(ids, run.ID)
-			}
-		}
-	}
-	if strings.Contains(args, "BATCH") {
-		if r, err := conn.ask(ctx, Request{Op: "batches", N: 20}); err == nil {
-			for _, b := range r.Batches {
-				ids = append(ids, b.ID)
-			}
-		}
-	}
-	if strings.Contains(args, "POOL") {
-		if r, err := conn.ask(ctx, Request{Op: "pools", N: protoNone}); err == nil {
-			for i := range r.Pools {
-				ids = append(ids, r.Pools[i].Pool)
-			}
-		}
-	}
-	if strings.Contains(args, "AGENT") {
-		if r, err := conn.ask(ctx, Request{Op: "agents"}); err == nil {
-			for _, a := range r.Agents {
-				ids = append(ids, a.Name)
-			}
-		}
-	}
-	return ids
-}
-
-// completionTasks asks the principal for the tasks of the run or workflow that one of the words before names.
-func (c *cli) completionTasks(ctx context.Context, before []string) (ids []string) {
-	ctx, cancel := context.WithTimeout(ctx, completionPatience)
-	defer cancel()
-	at := slices.IndexFunc(before, func(word string) bool { return !strings.HasPrefix(word, "-") })
-	if at < 0 {
-		return nil
-	}
-	req := Request{Op: "show", Workflow: before[at]}
-	if isRunID(before[at]) {
-		req = Request{Op: "show", Run: before[at]}
-	}
-	r, err := c.ask(ctx, req)
-	if err != nil || r.Spec == nil {
-		return nil
-	}
-	for i := range r.Spec.Tasks {
-		ids = append(ids, r.Spec.Tasks[i].ID)
-	}
-	return ids
 }

@@ -1,91 +1,127 @@
 package main
 
 import (
-	"bytes"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"cdktr/e2e/harness"
 )
 
 // completionCLI is an invocation with no principal behind it.
 func completionCLI(t *testing.T) *cli {
 	t.Helper()
-	cfg, err := configLoad(t.Context(), map[string]string{"principal": "ipc://" +
-		filepath.Join(t.TempDir(), "none.sock")}, "", func(string) string { return "" })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &cli{cfg: cfg, flags: newCLIFlags("completion")}
+	nowhere := "ipc://" + filepath.Join(t.TempDir(), "none.sock")
+	return &cli{getenv: func(name string) string {
+		if name == "CDKTR_PRINCIPAL" {
+			return nowhere
+		}
+		return ""
+	}}
 }
 
-func TestCompletionWords(t *testing.T) {
-	c := completionCLI(t)
+// What fits where no principal is needed, nor one there.
+func TestCompletionFits(t *testing.T) {
 	for _, test := range []struct {
-		words string // a comma between them
-		has   []string
-		not   []string
+		words   string // a comma between them
+		has     string // fields
+		not     string
+		besides string
 	}{
-		{"", []string{"run", "ls", "start", "completion"}, []string{"start principal"}},
-		{"re", []string{"retry", "resume"}, []string{"run"}},
-		{"start,", []string{"agent", "principal"}, []string{"run"}},
-		{"start,pr", []string{"principal"}, []string{"agent"}},
-		{"ps,--w", []string{"--watch", "--workflow"}, []string{"--all"}},
-		{"run,x,-", []string{"-p", "--follow", "--json"}, nil},
-		{"nonsense,", nil, []string{"run"}},
-		{"run,", nil, []string{"run"}},
+		{"", "run ls start completion help task", "principal --json", ""},
+		{"re", "retry resume", "run", ""},
+		{"start,", "agent principal", "run", ""},
+		{"start,pr", "principal", "agent", ""},
+		{"task,", "run", "logs", ""},
+		{"-H,hub,", "run ls", "hub", ""},
+		{"-H,", "", "run ls", ""},
+		{"--js", "--json", "run", ""},
+		{"ps,--w", "--watch --workflow", "--all", ""},
+		{"run,x,-", "-p --follow --json", "", ""},
+		{"nonsense,", "", "run", ""},
+		{"run,", "", "run", "files"},
+		{"ps,--state,", "failed skipped", "waiting", ""},
+		{"ps,--state,f", "failed", "running", ""},
+		{"ps,--state=f", "--state=failed", "failed", ""},
+		{"ps,-n,", "", "", ""},
+		{"ps,--json,--state,", "queued", "", ""},
+		{"next,--tz,Europe/Lo", "Europe/London", "Europe/Paris", ""},
+		{"start,principal,--timezone,U", "UTC", "", ""},
+		{"authorize,edge,--role,", "agent operator trigger viewer", "", ""},
+		{"ls,--color,", "auto always never", "", ""},
+		{"ls,--color=n", "--color=never", "--color=auto", ""},
+		{"start,agent,--log-level,", "debug runs", "", ""},
+		{"ls,--insecure=", "--insecure=any --insecure=loopback", "", ""},
+		{"ls,--credential,", "", "", "files"},
+		{"check,--state,", "", "failed", "dirs"},
+		{"start,principal,--workflows,", "", "", "dirs"},
+		{"man,--out=", "", "", "dirs"},
+		{"init,", "", "", "dirs"},
+		{"init,x,", "", "", ""},
+		{"validate,a.yml,", "", "", "files"},
+		{"completion,", "bash zsh fish", "", ""},
+		{"help,", "run start schedules workflow-files", "agent", ""},
+		{"help,start,", "agent principal", "schedules", ""},
+		{"man,e", "events environment exit-codes", "run", ""},
+		{"approve,", "", "", ""},
+		{"ls,--principal,", "ssh://", "", "nospace"},
 	} {
-		got := c.completions(t.Context(), strings.Split(test.words, ","))
-		for _, word := range test.has {
+		k := completionFind(t.Context(), completionCLI(t), strings.Split(test.words, ","))
+		var got []string
+		for _, fit := range k.fits {
+			got = append(got, fit.word)
+			if strings.ContainsAny(fit.word+fit.help, "\t\n") || len(fit.help) > completionHelpMost+4 {
+				t.Errorf("%q: %q", test.words, fit)
+			}
+		}
+		for _, word := range strings.Fields(test.has) {
 			if !slices.Contains(got, word) {
 				t.Errorf("%q: %q has no %q", test.words, got, word)
 			}
 		}
-		for _, word := range test.not {
+		for _, word := range strings.Fields(test.not) {
 			if slices.Contains(got, word) {
 				t.Errorf("%q: %q has %q", test.words, got, word)
 			}
 		}
+		if k.besides != test.besides || test.has == "" && test.not == "" && len(got) > 0 {
+			t.Errorf("%q: besides %q, %q", test.words, k.besides, got)
+		}
 	}
 }
 
-// TestCompletionShells has each shell read its script and complete a verb with it; cdktr is a stand-in that shows what
-// it was asked, so that the words arrive as they were typed.
-func TestCompletionShells(t *testing.T) {
-	dir := t.TempDir()
-	fake := "#!/bin/sh\n[ \"$1 $2 $3\" = 'completion words --' ] || exit 1\nshift 3\n[ $# = 2 ] && [ \"$1\" = run ] " +
-		"&& printf 'etl.daily\\netl.hourly\\nother\\n'\n"
-	if err := os.WriteFile(filepath.Join(dir, "cdktr"), []byte(fake), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for shell, script := range map[string]string{
-		"bash": completionScript("bash") +
-			"\nCOMP_WORDS=(cdktr run etl.); COMP_CWORD=2; _cdktr; printf '%s\\n' \"${COMPREPLY[@]}\"",
-		"fish": completionScript("fish") + "\ncomplete -C 'cdktr run etl.'",
-		"zsh": "compdef() { :; }; _files() { :; }; compadd() { print -l -- \"${(@P)2}\" }\n" +
-			completionScript("zsh") +
-			"\nwords=(cdktr run etl.); CURRENT=3; _cdktr",
+// A line is taken apart as bash does, and what fits is written so that bash takes it for a word.
+func TestCompletionLine(t *testing.T) {
+	const breaks = " \t\n\"'@><=;|&(:"
+	for line, want := range map[string]string{
+		"cdktr ":                   "|",
+		"cdktr  run\tetl":          "run,etl|etl",
+		"cdktr run w -p a=b":       "run,w,-p,a=b|b",
+		"cdktr ack failed:x:":      "ack,failed:x:|",
+		"cdktr ls --principal a@b": "ls,--principal,a@b|b",
+		`cdktr run "a b" c`:        "run,a b,c|c",
+		`cdktr run "a b`:           "run,a b|a b",
+		`cdktr run -p x="a b`:      "run,-p,x=a b|a b",
+		`cdktr run a\ b`:           "run,a b|a b",
+		`cdktr run ''`:             "run,|",
+		`cdktr run '' `:            "run,,|",
+		`cdktr run 'a\'b`:          "run,a\\b|a\\b",
+		"cdktr run é=ü":            "run,é=ü|ü",
 	} {
-		t.Run(shell, func(t *testing.T) {
-			if _, err := exec.LookPath(shell); err != nil {
-				harness.Lacks(t, "apt install %s: %v", shell, err)
-			}
-			cmd := exec.Command(shell, "-c", script)
-			cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "HOME="+dir)
-			var stderr bytes.Buffer
-			cmd.Stderr = &stderr
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, stderr.String())
-			}
-			got := strings.Fields(string(out))
-			if !slices.Contains(got, "etl.daily") || !slices.Contains(got, "etl.hourly") {
-				t.Errorf("completed to %q\n%s", got, stderr.String())
-			}
-		})
+		words, typed := completionLine(line, breaks)
+		if got := strings.Join(words, ",") + "|" + words[len(words)-1][typed.front:]; got != want {
+			t.Errorf("%s: %s, want %s", line, got, want)
+		}
+	}
+	for _, c := range []struct {
+		word  string
+		quote rune
+		want  string
+	}{
+		{"a.b-c/d=1:2", 0, "a.b-c/d=1:2"}, {"a b", 0, `a\ b`}, {"ship[eu]", 0, `ship\[eu\]`}, {"a b", '"', "a b"},
+		{"$(id)`x`", 0, "\\$\\(id\\)\\`x\\`"}, {"$x\"", '"', `\$x\"`}, {"it's", '\'', `it'\''s`},
+	} {
+		if got := completionQuote(c.word, c.quote); got != c.want {
+			t.Errorf("%q in %q: %s, want %s", c.word, c.quote, got, c.want)
+		}
 	}
 }

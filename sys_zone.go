@@ -48,6 +48,19 @@ var zoneFiles = sync.OnceValues(func() (map[string][]byte, error) {
 	return files, nil
 })
 
+// zoneNames gives the names of the zones in the binary's copy, in no order.
+func zoneNames() ([]string, error) {
+	files, err := zoneFiles()
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(files))
+	for name := range files {
+		names = append(names, name)
+	}
+	return names, nil
+}
+
 // zoneLoad is time.LoadLocation, for machines without zone files too. Any goroutine may call it.
 func zoneLoad(name string) (*time.Location, error) {
 	zone, err := time.LoadLocation(name)

@@ -27,7 +27,13 @@ type uiTmux struct {
 func uiTmuxOpen(x *site, w, h int) *uiTmux {
 	x.T.Helper()
 	harness.Need(x.T, "the test needs tmux", "tmux", "-V")
-	u := &uiTmux{site: x, dir: filepath.Join(x.Dir, "tmux")}
+	return uiTmuxAt(x, filepath.Join(x.Dir, "tmux"), w, h)
+}
+
+// uiTmuxAt makes one with a folder of its own.
+func uiTmuxAt(x *site, dir string, w, h int) *uiTmux {
+	x.T.Helper()
+	u := &uiTmux{site: x, dir: dir}
 	err := errors.Join(os.Mkdir(u.dir, 0o755), os.Symlink(x.Bin, u.dir+"/cdktr"))
 	if err != nil {
 		x.T.Fatal(err)
