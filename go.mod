@@ -20,3 +20,5 @@ require (
 replace golang.org/x/text => ./third_party/text
 
 replace github.com/cloudflare/circl => ./third_party/circl
+
+replace go.yaml.in/yaml/v4 => ./third_party/yaml

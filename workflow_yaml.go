@@ -19,7 +19,6 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
-	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 )
 
 // Bounds of one file. To pass one is a fault. Values and text count again each time that an alias (*name) repeats them:
@@ -162,13 +161,9 @@ func workflowTree(file string, data []byte) (*yaml.Node, *workflowFault) {
 			data[at[2]] = '1'
 		}
 	}
-	limits := loaderlimits.New(loaderlimits.DepthValue(workflowMaxDepth), loaderlimits.AliasNone())
-	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithPlugin(limits))
-	if err != nil {
-		return nil, &workflowFault{File: file, Message: fmt.Sprintf("start YAML decoder: %v", err)}
-	}
+	loader := yaml.NewLoader(bytes.NewReader(data), workflowMaxDepth)
 	var document, more yaml.Node
-	err = loader.Load(&document)
+	err := loader.Load(&document)
 	if errors.Is(err, io.EOF) || err == nil && len(document.Content) == 0 {
 		return nil, &workflowFault{File: file, Line: 1, Col: 1,
 			Message: "the file is empty: a workflow has at least tasks"}
