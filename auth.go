@@ -144,7 +144,8 @@ func (g *authGrant) check() error {
 		return err
 	}
 	if !slices.Contains(authRoles, g.Role) {
-		return fmt.Errorf("role %q: want %s", g.Role, strings.Join(authRoles, ", "))
+		return fmt.Errorf("role %q: want %s%s", g.Role, strings.Join(authRoles, ", "),
+			nearHint(g.Role, authRoles))
 	}
 	if g.Role != roleTrigger && g.Workflows != nil {
 		return fmt.Errorf("workflows are for the role %s, not for %s: it would have all of them", roleTrigger, g.Role)

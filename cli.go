@@ -277,6 +277,9 @@ func newCLIFlags(name string) *cliFlags {
 	return f
 }
 
+// cliColors is the values of --color.
+var cliColors = []string{"auto", "always", "never"}
+
 // parse takes the flags from anywhere among args, up to a --, and gives the other words.
 func (f *cliFlags) parse(args []string) ([]string, error) {
 	var tail []string
@@ -289,8 +292,9 @@ func (f *cliFlags) parse(args []string) ([]string, error) {
 			return nil, err
 		}
 		switch {
-		case !slices.Contains([]string{"auto", "always", "never"}, f.color):
-			return nil, fmt.Errorf("--color %s: want auto, always or never", f.color)
+		case !slices.Contains(cliColors, f.color):
+			return nil, fmt.Errorf("--color %s: want auto, always or never%s", textHead(f.color, cliEchoMost),
+				nearHint(f.color, cliColors))
 		case f.NArg() == 0:
 			return append(words, tail...), nil
 		}

@@ -164,8 +164,8 @@ func (c *config) enter(choice configValue) error {
 		}
 		return nil
 	}
-	if near := nearest(choice.Value, names); near != "" {
-		return fmt.Errorf("%s: there is no context %q (did you mean %q?)", choice.From, choice.Value, near)
+	if near := nearHint(choice.Value, names); near != "" {
+		return fmt.Errorf("%s: there is no context %q%s", choice.From, choice.Value, near)
 	}
 	if len(names) == 0 {
 		return fmt.Errorf("%s: there is no context %q: %s has no contexts", choice.From, choice.Value, c.file)
@@ -441,8 +441,9 @@ func configRead(ctx context.Context,
 			continue
 		}
 		if !configKnown(key.Value) {
-			return nil, nil, name, fmt.Errorf("%s:%d:%d: unknown setting %q (cdktr config lists them)", name, key.Line,
-				key.Column, key.Value)
+			return nil, nil, name, fmt.Errorf("%s:%d:%d: unknown setting %q%s", name, key.Line, key.Column,
+				textHead(key.Value, cliEchoMost), orDefault(nearHint(key.Value, configNames()),
+					" (cdktr config lists them)"))
 		}
 		text, err := configScalar(value, key.Value == "labels" || key.Value == "pools")
 		if err != nil {
@@ -506,8 +507,15 @@ func configContexts(n *yaml.Node) (contexts []configContext, err error) {
 	return contexts, nil
 }
 
-func configKnown(name string) bool {
-	return slices.ContainsFunc(configKeys, func(key configKey) bool { return key.name == name })
+func configKnown(name string) bool { return slices.Contains(configNames(), name) }
+
+// configNames lists what may stand at the top of the file.
+func configNames() []string {
+	names := []string{"contexts"}
+	for i := range configKeys {
+		names = append(names, configKeys[i].name)
+	}
+	return names
 }
 
 // configScalar gives a value as text. With pairs the value may also be a map: its text is then k=v,k=v.

@@ -147,7 +147,8 @@ func TestConfigStateFolder(t *testing.T) {
 
 func TestConfigFaults(t *testing.T) {
 	for text, want := range map[string]string{
-		"stat: x\n":                              `:1:1: unknown setting "stat" (cdktr config lists them)`,
+		"nonsense: x\n":                          `:1:1: unknown setting "nonsense" (cdktr config lists them)`,
+		"stat: x\n":                              `:1:1: unknown setting "stat" (did you mean "state"?)`,
 		"state: x\n\n  \nname: a\nnaem: b\n":     `:5:1: unknown setting "naem"`,
 		"state: [a, b]\n":                        ":1:8: state: want a single value",
 		"state:\n  a: b\n":                       ":2:3: state: want a single value",

@@ -61,27 +61,27 @@ var cliGroups = []cliGroup{
 	{"Look after", "backup restore bundle metrics man version"},
 }
 
-// helpGrouped gives the verbs of each group, in the order of the group, and last those that are in none.
-func helpGrouped(verbs []cliVerb) (names []string, grouped [][]*cliVerb) {
-	taken := map[string]bool{}
-	for _, g := range cliGroups {
-		var found []*cliVerb
-		for _, name := range strings.Fields(g.verbs) {
+// helpGrouped gives the verbs of each of cliGroups, in the order of the group. Those that are in none are in the last.
+func helpGrouped(verbs []cliVerb) [][]*cliVerb {
+	grouped := make([][]*cliVerb, len(cliGroups))
+	known := ""
+	for at := range cliGroups {
+		known += " " + cliGroups[at].verbs + " "
+		for _, name := range strings.Fields(cliGroups[at].verbs) {
 			for i := range verbs {
 				if helpSlug(&verbs[i]) == name {
-					found, taken[name] = append(found, &verbs[i]), true
+					grouped[at] = append(grouped[at], &verbs[i])
 				}
 			}
 		}
-		names, grouped = append(names, g.name), append(grouped, found)
 	}
 	last := len(grouped) - 1
 	for i := range verbs {
-		if !taken[helpSlug(&verbs[i])] {
+		if !strings.Contains(known, " "+helpSlug(&verbs[i])+" ") {
 			grouped[last] = append(grouped[last], &verbs[i])
 		}
 	}
-	return names, grouped
+	return grouped
 }
 
 // helpSlug writes the name of a verb in one word.
@@ -215,7 +215,7 @@ func (t *helpTopic) text() (string, error) {
 	_, text, _ := strings.Cut("\n"+all, "\n== "+t.name+"\n")
 	text, _, _ = strings.Cut(text, "\n== ")
 	var b strings.Builder
-	for line := range strings.Lines(text) {
+	for _, line := range strings.SplitAfter(text, "\n") {
 		for _, table := range helpTables {
 			if line == "@"+table.name+"\n" {
 				line = table.rows()
@@ -226,30 +226,44 @@ func (t *helpTopic) text() (string, error) {
 	return b.String(), nil
 }
 
-// helpVerbText gives the page of a verb in the markup.
-func helpVerbText(v *cliVerb, verbs []cliVerb) string {
-	own, _ := helpFlags(v)
+// helpVerbText gives the page of a verb in the markup: for the manual, or for --help, which has all flags.
+func helpVerbText(v *cliVerb, verbs []cliVerb, manual bool) string {
+	own, common := helpFlags(v)
+	sentence := strings.ToUpper(v.help[:1]) + v.help[1:] + ".\n"
 	var b strings.Builder
-	b.WriteString("# Synopsis\n  " + helpUse(v) + "\n")
-	if v.other != "" {
-		b.WriteString("  cdktr " + v.other + " [flags] " + v.args + "\n")
+	if manual {
+		b.WriteString("# Synopsis\n")
+	} else {
+		b.WriteString(sentence + "\n# Use\n")
 	}
-	b.WriteString("\n# Description\n" + strings.ToUpper(v.help[:1]) + v.help[1:] + ".\n\n")
-	if more := strings.TrimSpace(v.more); more != "" {
-		b.WriteString(more + "\n\n")
+	for _, name := range []string{v.name, v.other} {
+		if name != "" {
+			b.WriteString("  " + strings.TrimRight("cdktr "+name+" [flags] "+v.args, " ") + "\n")
+		}
 	}
-	b.WriteString("# Options\n")
-	for _, fl := range own {
-		_, usage := flag.UnquoteUsage(fl)
-		b.WriteString(cliFlagShown(fl) + "\t" + usage + "\n")
+	if more := strings.TrimSpace(v.more); manual {
+		b.WriteString("\n# Description\n" + sentence + "\n" + more)
+	} else {
+		b.WriteString("\n" + more)
 	}
-	b.WriteString("\nThe flags that every verb has are in cdktr(1).\n\n# Examples\n")
-	for _, e := range v.examples {
-		b.WriteString("  " + e + "\n")
+	if manual {
+		b.WriteString("\n\n# Options\n")
+		helpFlagRows(&b, own)
+		b.WriteString("\nThe flags that every verb has are in cdktr(1).\n")
+	} else {
+		if len(own) > 0 {
+			b.WriteString("\n\n# Flags\n")
+			helpFlagRows(&b, own)
+		}
+		b.WriteString("\n# Flags of every verb\n")
+		helpFlagRows(&b, common)
+	}
+	b.WriteString("\n# Examples\n  " + strings.Join(v.examples, "\n  ") + "\n")
+	if !manual {
+		return b.String()
 	}
 	b.WriteString("\n# Exit status\n" + helpExits() + "\n# See also\ncdktr(1)")
-	_, grouped := helpGrouped(verbs)
-	for _, group := range grouped {
+	for _, group := range helpGrouped(verbs) {
 		if !slices.ContainsFunc(group, func(other *cliVerb) bool { return other.name == v.name }) {
 			continue
 		}
@@ -261,6 +275,14 @@ func helpVerbText(v *cliVerb, verbs []cliVerb) string {
 	}
 	b.WriteString(", cdktr-workflow-files(5)\n")
 	return b.String()
+}
+
+// helpFlagRows writes flags as rows of a list.
+func helpFlagRows(b *strings.Builder, flags []*flag.Flag) {
+	for _, fl := range flags {
+		_, usage := flag.UnquoteUsage(fl)
+		b.WriteString(cliFlagShown(fl) + "\t" + usage + "\n")
+	}
 }
 
 // helpFlags gives the flags of a verb: its own, and those that every verb has.
@@ -279,29 +301,22 @@ func helpFlags(v *cliVerb) (own, common []*flag.Flag) {
 	return own, common
 }
 
-// helpUse says how a verb is called.
-func helpUse(v *cliVerb) string { return strings.TrimSpace("cdktr " + v.name + " [flags] " + v.args) }
-
 // helpOverviewText gives the page of the whole program in the markup. first is the first steps.
 func helpOverviewText(verbs []cliVerb, first string) string {
 	var b strings.Builder
 	b.WriteString("# Synopsis\n  cdktr VERB [flags] [args]\n\n# Description\nA principal keeps the workflows of a " +
 		"folder, schedules and queues their runs; agents run their tasks. A workflow is a YAML file: see " +
 		"cdktr-workflow-files(5). Each verb has a page of its own, as cdktr-run(1).\n\n")
-	names, grouped := helpGrouped(verbs)
-	for i, name := range names {
-		b.WriteString("# " + name + "\n")
-		for _, v := range grouped[i] {
+	for i, group := range helpGrouped(verbs) {
+		b.WriteString("# " + cliGroups[i].name + "\n")
+		for _, v := range group {
 			b.WriteString(v.name + "\t" + v.help + "\n")
 		}
 		b.WriteString("\n")
 	}
 	b.WriteString("# Options\nEvery verb has these.\n\n")
 	_, common := helpFlags(&cliVerb{})
-	for _, fl := range common {
-		_, usage := flag.UnquoteUsage(fl)
-		b.WriteString(cliFlagShown(fl) + "\t" + usage + "\n")
-	}
+	helpFlagRows(&b, common)
 	b.WriteString("\n# Examples\n" + first + "\n# Exit status\n" + helpExits() + "\n# See also\n")
 	for i, t := range helpTopics {
 		if i > 0 {
@@ -324,21 +339,21 @@ func (p *helpPage) file() string {
 	return "man" + n + "/" + p.name + "." + n
 }
 
-// helpPages makes all pages.
-func helpPages(verbs []cliVerb, first string) ([]helpPage, error) {
-	pages := []helpPage{{"cdktr", "workflow automation: principal, agents and command line",
-		helpOverviewText(verbs, first), 1}}
+// helpPages makes all pages. first is the first steps.
+func helpPages(verbs []cliVerb, first string) (pages []*helpPage, err error) {
+	add := func(name, help, text string, section int) {
+		pages = append(pages, &helpPage{"cdktr" + name, help, text, section})
+	}
+	add("", "workflow automation: principal, agents and command line", helpOverviewText(verbs, first), 1)
 	for i := range verbs {
-		v := &verbs[i]
-		pages = append(pages, helpPage{"cdktr-" + helpSlug(v), v.help, helpVerbText(v, verbs), 1})
+		add("-"+helpSlug(&verbs[i]), verbs[i].help, helpVerbText(&verbs[i], verbs, true), 1)
 	}
 	for i := range helpTopics {
-		t := &helpTopics[i]
-		text, err := t.text()
+		text, err := helpTopics[i].text()
 		if err != nil {
 			return nil, err
 		}
-		pages = append(pages, helpPage{"cdktr-" + t.name, t.help, text, t.section})
+		add("-"+helpTopics[i].name, helpTopics[i].help, text, helpTopics[i].section)
 	}
 	return pages, nil
 }
@@ -368,7 +383,7 @@ func helpPlain(text string) string {
 		}
 		switch {
 		case isHeading:
-			b.WriteString(heading + "\n")
+			b.WriteString(heading + ":\n")
 		case isRow:
 			helpFill(&b, strings.Fields(row), "  "+term, terms+4)
 		case line == "" || strings.HasPrefix(line, "  "):
@@ -423,8 +438,7 @@ func helpRoff(p *helpPage) string {
 	if !strings.HasPrefix(p.text, "# ") {
 		b.WriteString(".SH DESCRIPTION\n")
 	}
-	for line := range strings.Lines(p.text) {
-		line = strings.TrimRight(line, "\n")
+	for _, line := range strings.Split(strings.TrimRight(p.text, "\n"), "\n") {
 		heading, isHeading := strings.CutPrefix(line, "# ")
 		term, row, isRow := strings.Cut(line, "\t")
 		isPlain := strings.HasPrefix(line, "  ")

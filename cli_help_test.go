@@ -223,7 +223,7 @@ func TestHelpRoff(t *testing.T) {
 func TestHelpPlain(t *testing.T) {
 	long := strings.Repeat("x", 200)
 	text := "# Head\none\ntwo " + long + " three\n\n  as   it is\na\tb " + long + "\n" + long + "\tc\nlonger\td\n"
-	want := "Head\none two\n" + long + "\nthree\n\n  as   it is\n  a       b\n          " + long + "\n  " + long +
+	want := "Head:\none two\n" + long + "\nthree\n\n  as   it is\n  a       b\n          " + long + "\n  " + long +
 		"\n          c\n  longer  d\n"
 	if got := helpPlain(text); got != want {
 		t.Errorf("%q\nwant\n%q", got, want)

@@ -413,8 +413,12 @@ func (c *cli) removeGrant(p *keysPlace, name string) error {
 			return len(fields) > 0 && fields[0] == name
 		})
 		if len(kept) == len(lines) {
-			return "", &exitError{code: exitRefused, err: fmt.Errorf("no key of %q is authorized", name),
-				hint: "cdktr authorize --list"}
+			var names []string
+			for _, line := range lines {
+				names = append(names, strings.Fields(line + " -")[0])
+			}
+			return "", &exitError{code: exitRefused, hint: "cdktr authorize --list",
+				err: fmt.Errorf("no key of %q is authorized%s", textHead(name, cliEchoMost), nearHint(name, names))}
 		}
 		return strings.Join(kept, ""), nil
 	})

@@ -101,10 +101,10 @@ func (c *cli) lsFaults(list []WorkflowInfo) {
 
 // lsNothing says, on standard error, that no workflow matches a pattern, and names one of ids that comes near.
 func (c *cli) lsNothing(pattern string, ids []string) {
-	near := nearest(pattern, ids)
+	near := nearHint(pattern, ids)
 	switch {
 	case near != "":
-		c.say(fmt.Sprintf("no workflow matches %q (did you mean %q?)", textHead(pattern, cliEchoMost), near))
+		c.say(fmt.Sprintf("no workflow matches %q%s", textHead(pattern, cliEchoMost), near))
 	case pattern != "":
 		c.say(fmt.Sprintf("no workflow matches %q: a pattern is a part of the id, or with * in it the whole",
 			textHead(pattern, cliEchoMost)))
@@ -185,12 +185,8 @@ func psVerb() cliVerb {
 func doPs(ctx context.Context, c *cli, args []string) error {
 	states := []string{runQueued, runRunning, runSucceeded, runFailed, runCancelled, runCrashed, runSkipped}
 	if c.flags.state != "" && !slices.Contains(states, c.flags.state) {
-		near := nearest(c.flags.state, states)
-		if near != "" {
-			near = " (did you mean " + near + "?)"
-		}
 		return usageError("--state %s: there is %s%s", textHead(c.flags.state, cliEchoMost), strings.Join(states, ", "),
-			near)
+			nearHint(c.flags.state, states))
 	}
 	conn, err := c.dial(ctx)
 	if err != nil {
@@ -203,6 +199,11 @@ func doPs(ctx context.Context, c *cli, args []string) error {
 	runs, err := c.listRuns(ctx, conn)
 	if err != nil {
 		return err
+	}
+	if len(runs) == 0 && c.flags.workflow != "" { // is there such a workflow at all?
+		if _, err := conn.ask(ctx, Request{Op: "show", Workflow: c.flags.workflow}); err != nil {
+			c.say(err.Error())
+		}
 	}
 	return c.printRuns(runs)
 }

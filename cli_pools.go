@@ -62,7 +62,14 @@ func doPools(ctx context.Context, c *cli, args []string) error {
 	case c.flags.json:
 		return nil
 	case len(pools) == 0 && len(args) > 0:
-		return printText(c.out, fmt.Sprintf("no pool is called %q: cdktr pools lists them", args[0]))
+		var names []string
+		if r, err := c.ask(ctx, Request{Op: "pools", N: protoNone}); err == nil {
+			for i := range r.Pools {
+				names = append(names, r.Pools[i].Pool)
+			}
+		}
+		return printText(c.out, fmt.Sprintf("no pool is called %q%s", textHead(args[0], cliEchoMost),
+			orDefault(nearHint(args[0], names), ": cdktr pools lists them")))
 	case len(pools) == 0:
 		return printText(c.out, "there are no pools: no workflow names one, and the configuration declares none")
 	}

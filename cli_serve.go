@@ -94,7 +94,8 @@ func (c *cli) zone() (*time.Location, error) {
 	name := c.cfg.get("timezone")
 	zone, err := zoneLoad(name)
 	if err != nil {
-		return nil, usageError("timezone: %w: write it as Europe/London, or UTC", err)
+		return nil, usageError("timezone: %w: write it as Europe/London, or UTC%s", err,
+			nearMeans(workflowZoneMeant(name)))
 	}
 	return zone, nil
 }

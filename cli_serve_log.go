@@ -42,7 +42,12 @@ func (c *cli) logger() (*slog.Logger, error) {
 			return slog.New(to(c.err)), nil
 		}
 	}
-	return nil, usageError("log_level: %q is none of %s", name, serveLevelsText)
+	var names []string
+	for _, l := range serveLevels {
+		names = append(names, l.name)
+	}
+	return nil, usageError("log_level: %q is none of %s%s", textHead(name, cliEchoMost), serveLevelsText,
+		nearHint(name, names))
 }
 
 // serveJournal says whether a stream leads to journald. systemd puts the device and the inode of that stream into

@@ -74,7 +74,11 @@ func doValidate(ctx context.Context, c *cli, args []string) error {
 			if errors.As(err, &path) {
 				err = path.Err
 			}
-			faults = append(faults, workflowFault{File: name, Message: "cannot be read: " + err.Error()})
+			near := fileNear(name)
+			if near != "" {
+				near = " (" + near + ")"
+			}
+			faults = append(faults, workflowFault{File: name, Message: "cannot be read: " + err.Error() + near})
 			continue
 		}
 		spec, found, from := parseFile(ctx, c, name, text, clock)

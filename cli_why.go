@@ -171,12 +171,8 @@ func nextZone(c *cli) (*time.Location, error) {
 	}
 	zone, err := zoneLoad(c.flags.tz)
 	if err != nil {
-		near := workflowZoneMeant(c.flags.tz)
-		if near != "" {
-			near = " (did you mean " + near + "?)"
-		}
 		return nil, usageError("--tz %q names no time zone that is known here: write it as Europe/London, or UTC%s",
-			textHead(c.flags.tz, cliEchoMost), near)
+			textHead(c.flags.tz, cliEchoMost), nearMeans(workflowZoneMeant(c.flags.tz)))
 	}
 	return zone, nil
 }

@@ -21,18 +21,21 @@ import (
 
 // mainVerbs is every verb there is, in the order of the overview. Each function stands beside the code of its verb:
 // psVerb in cli_list.go has the flags and the help of ps, and doPs behind it carries ps out.
-func mainVerbs() []cliVerb {
-	return []cliVerb{
-		startPrincipalVerb(), startAgentVerb(),
-		runVerb(), backfillVerb(), waitVerb(), cancelVerb(), retryVerb(), approveVerb(), rejectVerb(), logsVerb(),
-		pauseVerb(), resumeVerb(), rescanVerb(),
-		drainVerb(), undrainVerb(), forgetVerb(),
-		lsVerb(), showVerb(), psVerb(), whyVerb(), nextVerb(), graphVerb(), validateVerb(), schemaVerb(), agentsVerb(),
-		poolsVerb(), eventsVerb(), pingVerb(), attentionVerb(), ackVerb(), statsVerb(), uiVerb(),
-		checkVerb(), backupVerb(), restoreVerb(), doctorVerb(), keygenVerb(), authorizeVerb(), connectVerb(),
-		initVerb(), configVerb(), versionVerb(), completionVerb(),
-		helpVerb(), manVerb(),
+func mainVerbs() (verbs []cliVerb) {
+	for _, verb := range []func() cliVerb{
+		startPrincipalVerb, startAgentVerb,
+		runVerb, backfillVerb, waitVerb, cancelVerb, retryVerb, approveVerb, rejectVerb, logsVerb,
+		pauseVerb, resumeVerb, rescanVerb,
+		drainVerb, undrainVerb, forgetVerb,
+		lsVerb, showVerb, psVerb, whyVerb, nextVerb, graphVerb, validateVerb, schemaVerb, agentsVerb,
+		poolsVerb, eventsVerb, pingVerb, attentionVerb, ackVerb, statsVerb, uiVerb,
+		checkVerb, backupVerb, restoreVerb, doctorVerb, keygenVerb, authorizeVerb, connectVerb,
+		initVerb, configVerb, versionVerb, completionVerb,
+		helpVerb, manVerb,
+	} {
+		verbs = append(verbs, verb())
 	}
+	return verbs
 }
 
 // The first thread is for main alone, which only waits. The kernel gives it the signals of the process, and a thread

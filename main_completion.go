@@ -122,7 +122,8 @@ func doCompletion(ctx context.Context, c *cli, args []string) error {
 	}
 	script := completionScript(shell)
 	if script == "" {
-		return usageError("no completion for %q: there is bash, zsh and fish", textHead(shell, cliEchoMost))
+		return usageError("no completion for %q: there is bash, zsh and fish%s", textHead(shell, cliEchoMost),
+			nearHint(shell, []string{"bash", "zsh", "fish"}))
 	}
 	_, err = fmt.Fprint(c.out, script)
 	return err
@@ -213,17 +214,16 @@ func completionQuote(word string, quote rune) string {
 // completionJoin puts together the words that bash takes apart at each =. What fits the last word then begins with
 // front, which bash does not want to hear again.
 func completionJoin(words []string) (joined []string, front string) {
-	for i := 0; i < len(words); i++ {
-		if n := len(joined); words[i] == "=" && n > 0 {
-			front = joined[n-1] + "="
-			joined[n-1] = front
-			if i++; i < len(words) {
-				joined[n-1] += words[i]
-			}
-			continue
-		}
-		front = ""
-		joined = append(joined, words[i])
+	const between = "\x00"
+	text := strings.ReplaceAll(strings.Join(words, between), between+"="+between, "=")
+	text = strings.TrimSuffix(text, between+"=")
+	if n := len(words); n > 1 && words[n-1] == "=" {
+		text += "="
+	}
+	joined = strings.Split(text, between)
+	last := joined[len(joined)-1]
+	if n := len(words); n > 0 && last != words[n-1] {
+		front = last[:strings.LastIndexByte(last, '=')+1]
 	}
 	return joined, front
 }

@@ -58,8 +58,13 @@ func completionFind(ctx context.Context, c *cli, words []string) *completion {
 		k.conn.close()
 	}
 	sort.Slice(k.fits, func(i, j int) bool { return k.fits[i].word < k.fits[j].word })
-	k.fits = slices.CompactFunc(k.fits, func(a, b completionFit) bool { return a.word == b.word })
-	k.fits = k.fits[:min(len(k.fits), completionMost)]
+	all := k.fits
+	k.fits = nil
+	for i, fit := range all[:min(len(all), completionMost)] {
+		if i == 0 || fit.word != all[i-1].word {
+			k.fits = append(k.fits, fit)
+		}
+	}
 	return k
 }
 
@@ -191,10 +196,8 @@ func (k *completion) value(fl *flag.Flag) {
 			k.add(scheme, "")
 		}
 		k.besides = "nospace"
-	case "context", "task", "workflow", "role", "color", "insecure", "log-level":
+	case "context", "task", "workflow", "role", "color", "insecure", "log-level", "timezone":
 		k.kind(strings.ToUpper(fl.Name))
-	case "timezone":
-		k.kind("ZONE")
 	case "pool", "pools":
 		k.kind("POOL")
 	case "agent", "label", "labels", "l":
@@ -207,8 +210,8 @@ func (k *completion) value(fl *flag.Flag) {
 	}
 }
 
-// completionAsks is what a principal is asked for each kind.
-var completionAsks = []struct {
+// completionKinds is what adds the words of each kind. Most of them ask a principal.
+var completionKinds = []struct {
 	kinds string
 	add   func(*completion)
 }{
@@ -220,6 +223,11 @@ var completionAsks = []struct {
 	{"POOL", (*completion).pools},
 	{"KEY", (*completion).attention},
 	{"TASK", (*completion).tasks},
+	{"CONTEXT", (*completion).contexts},
+	{"ZONE TIMEZONE", (*completion).zones},
+	{"TOPIC", (*completion).topics},
+	{"FILE PATH CMD COMMAND ARGS", func(k *completion) { k.besides = "files" }},
+	{"DIR FOLDER", func(k *completion) { k.besides = "dirs" }},
 }
 
 // completionWords is kinds of which the words are known.
@@ -229,39 +237,13 @@ var completionWords = []struct{ kind, words string }{
 	{"LOG-LEVEL", "debug runs info warn error"},
 	{"STATE", runQueued + " " + runRunning + " " + runSucceeded + " " + runFailed + " " + runCancelled + " " +
 		runCrashed + " " + runSkipped},
-	{"SHELL", "bash zsh fish"},
+	{"ROLE", roleAgent + " " + roleOperator + " " + roleTrigger + " " + roleViewer},
 }
 
 // kind adds the words of a kind.
 func (k *completion) kind(kind string) {
-	switch kind {
-	case "FILE", "PATH", "CMD", "COMMAND", "ARGS":
-		k.besides = "files"
-	case "DIR", "FOLDER":
-		k.besides = "dirs"
-	case "ZONE":
-		names, _ := zoneNames()
-		for _, name := range names {
-			k.add(name, "")
-		}
-	case "ROLE":
-		for _, r := range helpRoleTexts {
-			k.add(r.role, r.help)
-		}
-	case "CONTEXT":
-		if k.settings() {
-			for _, context := range k.c.cfg.contexts {
-				k.add(context.Name, orDefault(context.Principal, context.Credential))
-			}
-		}
-	case "VERB":
+	if kind == "VERB" { // in the table it would make it part of itself
 		k.verbs()
-	case "TOPIC":
-		for i := range helpTopics {
-			if len(k.args) == 0 {
-				k.add(helpTopics[i].name, helpTopics[i].help)
-			}
-		}
 	}
 	for _, known := range completionWords {
 		if known.kind == kind {
@@ -270,9 +252,33 @@ func (k *completion) kind(kind string) {
 			}
 		}
 	}
-	for _, asked := range completionAsks {
-		if slices.Contains(strings.Fields(asked.kinds), kind) {
-			asked.add(k)
+	for _, known := range completionKinds {
+		if slices.Contains(strings.Fields(known.kinds), kind) {
+			known.add(k)
+		}
+	}
+}
+
+func (k *completion) zones() {
+	names, _ := zoneNames() // without its copy the program knows none
+	for _, name := range names {
+		k.add(name, "")
+	}
+}
+
+func (k *completion) topics() {
+	for i := range helpTopics {
+		if len(k.args) == 0 {
+			k.add(helpTopics[i].name, helpTopics[i].help)
+		}
+	}
+}
+
+func (k *completion) contexts() {
+	if k.settings() {
+		for i := range k.c.cfg.contexts {
+			context := &k.c.cfg.contexts[i]
+			k.add(context.Name, orDefault(context.Principal, context.Credential))
 		}
 	}
 }

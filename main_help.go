@@ -26,13 +26,15 @@ func mainOverview(verbs []cliVerb) string {
 	var b strings.Builder
 	b.WriteString("cdktr (\"conductor\") runs workflows by schedule, on this machine or on many.\n\nStart here:\n" +
 		mainFirst + "\n")
-	names, grouped := helpGrouped(verbs)
-	for i, name := range names[1:] {
-		var verbs []string
-		for _, v := range grouped[i+1] {
-			verbs = append(verbs, v.name)
+	for i, group := range helpGrouped(verbs) {
+		if i == 0 { // they are the first steps
+			continue
 		}
-		helpFill(&b, strings.Fields(strings.Join(verbs, ", ")), name+":", len("Run and watch: "))
+		var names []string
+		for _, v := range group {
+			names = append(names, v.name)
+		}
+		helpFill(&b, strings.Fields(strings.Join(names, ", ")), cliGroups[i].name+":", len("Run and watch: "))
 	}
 	b.WriteString("\n")
 	var topics []string
@@ -47,34 +49,7 @@ func mainOverview(verbs []cliVerb) string {
 
 // mainHelp prints the help of one verb.
 func mainHelp(c *cli, v *cliVerb) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\nUse: %s\n", strings.ToUpper(v.help[:1])+v.help[1:]+".", helpUse(v))
-	if v.other != "" {
-		fmt.Fprintf(&b, "Also: cdktr %s\n", v.other)
-	}
-	if v.more != "" {
-		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(v.more))
-	}
-	own, common := helpFlags(v)
-	for i, flags := range [][]*flag.Flag{own, common} {
-		switch {
-		case len(flags) == 0:
-			continue
-		case i == 0:
-			b.WriteString("\nFlags:\n")
-		default:
-			b.WriteString("\nFlags of every verb:\n")
-		}
-		for _, fl := range flags {
-			_, usage := flag.UnquoteUsage(fl)
-			fmt.Fprintf(&b, "  %-22s %s\n", cliFlagShown(fl), usage)
-		}
-	}
-	b.WriteString("\nExamples:\n")
-	for _, e := range v.examples {
-		fmt.Fprintf(&b, "  %s\n", e)
-	}
-	_, err := fmt.Fprint(c.out, b.String())
+	_, err := fmt.Fprint(c.out, helpPlain(helpVerbText(v, nil, false)))
 	return err
 }
 
@@ -112,7 +87,7 @@ func doHelp(_ context.Context, c *cli, args []string) error {
 	case c.flags.json:
 		return printJSON(c.out, map[string]string{"topic": t.name, "help": t.help, "text": text})
 	}
-	_, err = fmt.Fprint(c.out, helpPlain("# "+strings.ToUpper(t.help[:1])+t.help[1:]+"\n\n"+text))
+	_, err = fmt.Fprint(c.out, helpPlain(strings.ToUpper(t.help[:1])+t.help[1:]+".\n\n"+text))
 	return err
 }
 
@@ -136,14 +111,13 @@ func mainNoHelp(args []string, fault error) error {
 
 // mainList prints all verbs by their groups, and the topics.
 func mainList(c *cli) error {
-	names, grouped := helpGrouped(mainVerbs())
 	var b strings.Builder
-	for i, name := range names {
-		b.WriteString(name + ":\n")
-		for _, v := range grouped[i] {
+	for i, group := range helpGrouped(mainVerbs()) {
+		b.WriteString(cliGroups[i].name + ":\n")
+		for _, v := range group {
 			if c.flags.json {
 				row := mainVerbJSON(v)
-				row["group"] = name
+				row["group"] = cliGroups[i].name
 				if err := printJSON(c.out, row); err != nil {
 					return err
 				}
@@ -187,7 +161,7 @@ func mainPages() ([]cliText, error) {
 	}
 	texts := make([]cliText, len(pages))
 	for i := range pages {
-		texts[i] = cliText{pages[i].file(), helpRoff(&pages[i])}
+		texts[i] = cliText{pages[i].file(), helpRoff(pages[i])}
 	}
 	return texts, nil
 }
@@ -219,8 +193,7 @@ func doMan(ctx context.Context, c *cli, args []string) error {
 	if t := helpTopicOf(name); t != nil {
 		name = t.name
 	}
-	for i := range pages {
-		p := &pages[i]
+	for i, p := range pages {
 		if name != strings.TrimPrefix(p.name, "cdktr-") && (name != "" || i > 0) {
 			continue
 		}
@@ -254,17 +227,17 @@ func mainShowPage(ctx context.Context, c *cli, p *helpPage) error {
 	if err == nil || ctx.Err() != nil {
 		return nil
 	}
-	_, err = fmt.Fprint(c.out, helpPlain("# "+p.name+": "+p.help+"\n\n"+p.text))
+	_, err = fmt.Fprint(c.out, helpPlain(p.name+": "+p.help+"\n\n"+p.text))
 	return err
 }
 
 // mainWritePages writes all pages below a folder.
-func mainWritePages(c *cli, dir string, pages []helpPage) error {
-	for i := range pages {
-		file := filepath.Join(dir, pages[i].file())
+func mainWritePages(c *cli, dir string, pages []*helpPage) error {
+	for _, p := range pages {
+		file := filepath.Join(dir, p.file())
 		err := os.MkdirAll(filepath.Dir(file), 0o755)
 		if err == nil {
-			err = os.WriteFile(file, []byte(helpRoff(&pages[i])), 0o644)
+			err = os.WriteFile(file, []byte(helpRoff(p)), 0o644)
 		}
 		if err == nil && c.flags.json {
 			err = printJSON(c.out, map[string]string{"file": file})

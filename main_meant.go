@@ -65,7 +65,9 @@ var meantVerbs = []struct{ words, hint string }{
 	{"set settings variables", "`cdktr config` prints the settings; values of workflows are params and env of their " +
 		"files, and -p of `cdktr run`"},
 	{"login users adduser user grant token", "`cdktr authorize` says who gets in over tcp://, and what they may do"},
-	{"usage commands verbs topics", "`cdktr help` lists the verbs, and `cdktr VERB --help` tells more"},
+	{"agenda timeline calendar", "`cdktr next` lists the coming fires of all workflows"},
+	{"completions autocomplete", "`cdktr completion bash`, zsh or fish prints a script for the shell"},
+	{"usage commands verbs topics manual docs", "`cdktr help` lists the verbs, and `cdktr VERB --help` tells more"},
 }
 
 // meantNouns are words that other tools put in front of their verbs, as in dags trigger ID.

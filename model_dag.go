@@ -142,11 +142,7 @@ func (d *dag) meant(i int, name string) string {
 	if len(name) > dagMaxMeant {
 		return ""
 	}
-	other := nearest(name, slices.Concat(d.ids[:i], d.ids[i+1:]))
-	if other == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %q?)", other)
+	return nearHint(name, slices.Concat(d.ids[:i], d.ids[i+1:]))
 }
 
 // sort finds the order (Kahn, "Topological sorting of large networks", 1962): among the tasks that wait for nothing

@@ -13,6 +13,19 @@ const (
 	nearestMaxWork = 1 << 20 // pairs of letters compared; after that the best candidate so far is taken
 )
 
+// nearHint ends a message about a name that does not exist with the candidate that it most likely means, as in
+// ` (did you mean "load"?)`. It is "" where none comes near. Every refusal of an unknown name ends so, or has the same
+// as its hint.
+func nearHint(text string, candidates []string) string { return nearMeans(nearest(text, candidates)) }
+
+// nearMeans is the end of such a message for a name that is found already; "" for none.
+func nearMeans(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " (did you mean \"" + name + "\"?)"
+}
+
 // nearest gives the candidate that text most likely means, or "" where none comes near. Its work is bounded, whatever
 // the text and however many candidates there are.
 func nearest(text string, candidates []string) string {

@@ -345,10 +345,8 @@ func unknownOp(op string) *protoError {
 	for _, v := range protoOps {
 		ops = append(ops, v.Op)
 	}
-	if near := nearest(op, ops); near != "" {
-		return refuse(codeUnknownOp, "there is no op %q (did you mean %q?)", op, near)
-	}
-	return refuse(codeUnknownOp, "there is no op %q; {\"op\":\"help\"} lists them", op)
+	return refuse(codeUnknownOp, "there is no op %q%s", op, orDefault(nearHint(op, ops),
+		"; {\"op\":\"help\"} lists them"))
 }
 
 // opPing says that the principal is there. To peers on the box's own socket it says where its state is and where it

@@ -310,20 +310,16 @@ func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoEr
 		param, ok := w.Params[name]
 		if !ok {
 			message := fmt.Sprintf("workflow %s has no parameter %q", w.ID, name)
-			if near := nearest(name, names); near != "" {
-				message += fmt.Sprintf(" (did you mean %q?)", near)
+			if near := nearHint(name, names); near != "" {
+				message += near
 			} else if len(names) > 0 {
 				message += " (it has: " + strings.Join(names, ", ") + ")"
 			}
 			return nil, refuse(codeInvalid, "%s", message)
 		}
 		if len(param.Choices) > 0 && !slices.Contains(param.Choices, given[name]) {
-			message := fmt.Sprintf("parameter %s: %q is not %s", name, textHead(given[name], principalMaxEcho),
-				paramChoices(&param))
-			if near := nearest(given[name], param.Choices); near != "" {
-				message += fmt.Sprintf(" (did you mean %q?)", near)
-			}
-			return nil, refuse(codeInvalid, "%s", message)
+			return nil, refuse(codeInvalid, "parameter %s: %q is not %s%s", name,
+				textHead(given[name], principalMaxEcho), paramChoices(&param), nearHint(given[name], param.Choices))
 		}
 		re, err := paramPattern(param.Pattern)
 		if err != nil || param.Pattern != "" && !re.MatchString(given[name]) {

@@ -376,8 +376,8 @@ func refuse(code, format string, args ...any) *protoError {
 func refuseNear(what, otherwise, name string, known func() []string) *protoError {
 	e := refuse(codeNotFound, "%s (%s)", what, otherwise)
 	e.suggest = func() string {
-		if meant := nearest(name, known()); meant != "" {
-			return fmt.Sprintf("%s (did you mean %q?)", what, meant)
+		if meant := nearHint(name, known()); meant != "" {
+			return what + meant
 		}
 		return ""
 	}

@@ -530,7 +530,7 @@ func (s *cronSpec) value(text string) (int, error) {
 	case s.name != "month" && cronName(cronMonthNames, text) >= 0:
 		hint = " (months are the field after the day)"
 	}
-	return 0, fmt.Errorf("%q is not a value; allowed: %s%s", text, s.allowed, hint)
+	return 0, fmt.Errorf("%q is not a value; allowed: %s%s", text, s.allowed, hint+nearHint(text, s.names))
 }
 
 // rangeHint says what was probably meant by the numbers people get wrong.

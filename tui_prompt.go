@@ -218,8 +218,8 @@ func (u *tui) command(text string) {
 		for _, c := range commands {
 			names = append(names, c.name)
 		}
-		if near := nearest(name, names); near != "" {
-			u.say("no command %q (did you mean %q?)", name, near)
+		if near := nearHint(name, names); near != "" {
+			u.say("no command %q%s", name, near)
 			return
 		}
 		u.say("no command %q; tab behind : offers those there are: %s", name, strings.Join(names, " "))

@@ -456,11 +456,8 @@ func (r *workflowReader) timezone(d *workflowDraft, p workflowPair) {
 		d.spec.Timezone, d.zone = text, zone
 		return
 	}
-	hint := ""
-	if meant := workflowZoneMeant(text); meant != "" {
-		hint = fmt.Sprintf(" (did you mean %q?)", meant)
-	}
-	r.errorf(p.value, "timezone: want a name such as Europe/London, or UTC, not %s%s", workflowQuote(text), hint)
+	r.errorf(p.value, "timezone: want a name such as Europe/London, or UTC, not %s%s", workflowQuote(text),
+		nearMeans(workflowZoneMeant(text)))
 }
 
 // workflowZoneMeant gives the zone that was likely meant by text that names none: the same name in other letters, a

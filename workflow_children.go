@@ -132,10 +132,7 @@ func childUnknown(id string, specs map[string]*Workflow) string {
 	if _, known := specs[id]; known {
 		return ""
 	}
-	if near := nearest(id, sortedKeys(specs)); near != "" {
-		return fmt.Sprintf("there is no such workflow (did you mean %q?)", near)
-	}
-	return "there is no such workflow"
+	return "there is no such workflow" + nearHint(id, sortedKeys(specs))
 }
 
 // childFault says what is wrong with a task that starts a run of one of these workflows, "" when nothing is.

@@ -110,10 +110,7 @@ func (r *workflowReader) meant(text string, words []string) string {
 	if r.full() {
 		return ""
 	}
-	if word := nearest(text, words); word != "" {
-		return fmt.Sprintf(" (did you mean %q?)", word)
-	}
-	return ""
+	return nearHint(text, words)
 }
 
 // workflowQuote quotes text of the file for a message, cut to a length that fits into a line.

@@ -24,15 +24,16 @@ func TestHelpTopics(t *testing.T) {
 			continue
 		}
 		text := x.OK("help", row.Topic, "--config", broken)
-		if !strings.Contains(text, "\nSee also\n") || strings.Contains(text, "\t") {
+		if !strings.Contains(text, "\nSee also:\n") || strings.Contains(text, "\t") {
 			t.Errorf("help %s: %.300s", row.Topic, text)
 		}
 		harness.Fields(t, x.OK("help", row.Topic, "--json"), "topic help text")
 	}
 	for words, want := range map[string]string{
 		"exit codes": "130", "workflow files": "max_active_tasks", "env": "CDKTR_AGENT_CAPACITY", "cron": "@every 90s",
-		"start principal": "cdktr start principal [flags]", "task run": "cdktr run [flags]", "config": "cdktr config",
-		"help": "Use: cdktr help",
+		"start principal": "  cdktr start principal [flags]\n",
+		"task run":        "  cdktr task run [flags] ID", "config": "cdktr config",
+		"help": "Use:\n  cdktr help",
 	} {
 		if text := x.OK(append([]string{"help"}, strings.Fields(words)...)...); !strings.Contains(text, want) {
 			t.Errorf("help %s has no %q: %.300s", words, want, text)
@@ -77,4 +78,75 @@ func TestMan(t *testing.T) {
 	x.Refused(2, []string{"man --out writes all pages"}, "man", "run", "--out", dir)
 	x.File("notes", "")
 	x.Refused(1, []string{"write man pages", "not a directory"}, "man", "--out", x.Dir+"/workflows/notes")
+}
+
+// TestSuggest: whatever does not exist is refused, or told of, with what is there and comes near.
+func TestSuggest(t *testing.T) {
+	x := newSite(t)
+	x.File("nightly.yml", "pool: database\nparams: {mode: {default: full, choices: [full, quick]}}\ntasks: {load: {run: "+
+		"'true'}, ask: {approve: 'sure?'}}\n")
+	x.File("../bad.yml", "timezon: UTC\n")
+	x.File("../contexts.yml", "contexts:\n  london: {principal: 'ssh://hub'}\n")
+	x.Principal()
+	x.Agent("edge-07")
+	x.Until("the agent is there", func() bool { return x.OK("agents", "--json") != "" })
+	done := x.Start("nightly")
+	x.Until("the run waits", func() bool { return strings.Contains(x.OK("attention"), "sure?") })
+	key := harness.Lines[struct{ Key string }](t, x.OK("attention", "--json"))[0].Key
+	x.OK("authorize", "--new", "paris", "--role", "viewer", "--endpoint", "tcp://hub:5561", "-o", x.Dir+"/paris.cred")
+	for _, c := range []struct {
+		code       int
+		args, want string
+	}{
+		{2, "sttas", "did you mean `cdktr stats`?"},
+		{2, "start agnet", "did you mean `cdktr start agent`?"},
+		{2, "ls --jsn", "did you mean --json?"},
+		{2, "ls --color nevr", `(did you mean "never"?)`},
+		{2, "help shedules", "did you mean `cdktr help schedules`?"},
+		{2, "man shedules", "did you mean `cdktr help schedules`?"},
+		{2, "completion bahs", `(did you mean "bash"?)`},
+		{2, "ls --config bad.yml", `bad.yml:1:1: unknown setting "timezon" (did you mean "timezone"?)`},
+		{2, "ls --config contexts.yml --context lodon", `(did you mean "london"?)`},
+		{2, "ps --state faild", `(did you mean "failed"?)`},
+		{2, "authorize --new x --role viever", `(did you mean "viewer"?)`},
+		{5, "authorize --remove pari", `(did you mean "paris"?)`},
+		{2, "start principal --log-level inof", `(did you mean "info"?)`},
+		{2, "start principal --timezone Europe/Lodnon", `(did you mean "Europe/London"?)`},
+		{2, "next --cron @daily --tz Europe/Lodnon", `(did you mean "Europe/London"?)`},
+		{2, "next --cron 0_0_*_*_wendesday", `(did you mean "WEDNESDAY"?)`},
+		{2, "next --cron @dayly", "(did you mean @daily?)"},
+		{2, "validate workflows/nigtly.yml", "(did you mean ./workflows/nightly.yml?)"},
+		{2, "run ./workflows/nigtly.yml", "did you mean ./workflows/nightly.yml?"},
+		{5, "run nigtly", `(did you mean "nightly"?)`},
+		{5, "show nigtly", `(did you mean "nightly"?)`},
+		{5, "graph nigtly", `(did you mean "nightly"?)`},
+		{5, "next nigtly", `(did you mean "nightly"?)`},
+		{5, "why nigtly", `(did you mean "nightly"?)`},
+		{5, "stats nigtly", `(did you mean "nightly"?)`},
+		{5, "pause nigtly", `(did you mean "nightly"?)`},
+		{5, "resume nigtly", `(did you mean "nightly"?)`},
+		{5, "logs nigtly", `(did you mean "nightly"?)`},
+		{5, "cancel nigtly", `(did you mean "nightly"?)`},
+		{0, "ls nigtly", `(did you mean "nightly"?)`},
+		{0, "ps --workflow nigtly", `(did you mean "nightly"?)`},
+		{0, "pools databse", `(did you mean "database"?)`},
+		{2, "run nightly -p mod=full", `(did you mean "mode"?)`},
+		{2, "run nightly -p mode=fulll", `(did you mean "full"?)`},
+		{5, "logs " + done + " --task laod", `(did you mean "load"?)`},
+		{5, "cancel " + done + " --task laod", `(did you mean "load"?)`},
+		{5, "approve " + done + " aks", `(did you mean "ask"?)`},
+		{5, "reject " + done + " aks", `(did you mean "ask"?)`},
+		{5, "drain edge-7", `(did you mean "edge-07"?)`},
+		{5, "undrain edge-7", `(did you mean "edge-07"?)`},
+		{5, "forget edge-7", `(did you mean "edge-07"?)`},
+		{5, "ack " + key[:len(key)-2], "(did you mean \"" + key + "\"?)"},
+	} {
+		args := strings.Fields(c.args)
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "_", " ")
+		}
+		if r := x.Cdktr(args...); r.Code != c.code || !strings.Contains(r.Err+r.Out, c.want) {
+			t.Errorf("%s: exit %d, %s%s, want %d, %s", c.args, r.Code, r.Out, r.Err, c.code, c.want)
+		}
+	}
 }
