@@ -130,7 +130,7 @@ func (k *agentAsks) goOn(t *taskTry) {
 		t.limit.Stop()
 		t.limit = nil
 	}
-	t.run.due = slices.Insert(t.run.due, 0, t)
+	t.run.due = inserted(t.run.due, 0, t)
 	k.a.goOn(t.run, nil, nil)
 }
 

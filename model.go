@@ -649,6 +649,14 @@ func jsonText(v any) ([]byte, error) {
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
 }
 
+// inserted puts one more into a list. slices.Insert would do, but has five times the code for each type of list.
+func inserted[E any](list []E, at int, one E) []E {
+	list = append(list, one)
+	copy(list[at+1:], list[at:])
+	list[at] = one
+	return list
+}
+
 // textHead gives a text of at most so many bytes as it is. Of a longer one it gives that many bytes, in whole
 // characters, and says how long all of it is.
 func textHead(text string, most int) string {

@@ -217,7 +217,8 @@ func (item *AttentionItem) sum() {
 	if len(agents) > 1 {
 		item.Agents = sortedKeys(agents)[:min(len(agents), stateMaxFailureRuns)]
 	}
-	slices.SortFunc(item.Runs, func(a, b string) int { return strings.Compare(b, a) }) // they sort by time
+	slices.Sort(item.Runs) // by time
+	slices.Reverse(item.Runs)
 	item.Runs = item.Runs[:min(len(item.Runs), stateMaxFailureRuns)]
 	item.Workflows = item.Workflows[:min(len(item.Workflows), attentionNames)]
 }

@@ -124,7 +124,7 @@ func (f *fleet) line(r *Run, queued bool) {
 	at := sort.Search(len(l.runs), func(i int) bool { return !queuedBefore(l.runs[i], r) })
 	switch {
 	case queued:
-		l.runs, l.used = slices.Insert(l.runs, at, r), true
+		l.runs, l.used = inserted(l.runs, at, r), true
 		f.tellOld(l)
 	case at < len(l.runs) && l.runs[at] == r:
 		l.runs = slices.Delete(l.runs, at, at+1)
@@ -239,7 +239,7 @@ func (f *fleet) noteRoom(link *agentLink) {
 // place puts an agent that has room among the others.
 func (l *lane) place(link *agentLink) {
 	at, _ := slices.BinarySearchFunc(l.free, link, (*agentLink).before)
-	l.free = slices.Insert(l.free, at, link)
+	l.free = inserted(l.free, at, link)
 }
 
 // unplace takes an agent out from among those with room, if it is there. It must have the same room as when it came.

@@ -123,7 +123,7 @@ func (p *parts) recall(r *Run) {
 			p.followers.news.ofAgent(u.agent)
 		} else {
 			at := sort.Search(len(p.line), func(i int) bool { return !p.line[i].before(u) })
-			p.line = slices.Insert(p.line, at, u)
+			p.line = inserted(p.line, at, u)
 		}
 		p.assignable = true
 	}

@@ -333,7 +333,7 @@ func (p *pools) join(u *poolUse, key poolKey) {
 	if at == 0 {
 		g.leave()
 	}
-	g.uses = slices.Insert(g.uses, at, u)
+	g.uses = inserted(g.uses, at, u)
 	if at == 0 {
 		g.enter()
 	}
@@ -389,7 +389,7 @@ func (g *poolGroup) enter() {
 		return
 	}
 	for _, pl := range g.pools {
-		pl.line = slices.Insert(pl.line, pl.at(g), g)
+		pl.line = inserted(pl.line, pl.at(g), g)
 	}
 }
 
@@ -446,7 +446,7 @@ func (pl *pool) each(fn func(g *poolGroup, u *poolUse) poolNext) {
 		}
 		if c.at++; c.at < len(c.group.uses) {
 			i := sort.Search(len(begun), func(i int) bool { return c.use().before(begun[i].use()) })
-			begun = slices.Insert(begun, i, c)
+			begun = inserted(begun, i, c)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (l *queueLine) put(r *Run, state string, in bool) {
 		at = slices.Index(l.running, r)
 	}
 	if in {
-		*list = slices.Insert(*list, at, r)
+		*list = inserted(*list, at, r)
 	} else if at >= 0 && at < len(*list) && (*list)[at] == r {
 		*list = queueWithout(*list, at)
 	}
@@ -96,7 +96,7 @@ func (q *queue) observe(c change) {
 		delete(q.requeued, r.ID)
 	}
 	if r.State == runQueued {
-		q.runs = slices.Insert(q.runs, q.place(r), r)
+		q.runs = inserted(q.runs, q.place(r), r)
 		q.by[r.By]++
 		q.mem += queueMemOf(r)
 		if r.Attempt > 1 || r.Lease > 0 {

@@ -269,35 +269,44 @@ func diskWaitsNew() *diskWaits {
 // turn begins a turn: its looks may take diskLimit together.
 func (w *diskWaits) turn() { w.left = diskLimit }
 
-// diskWait makes a look: it calls fn for a place, which is a file, or a part of a file system that answers or hangs as
-// a whole. It gives up with errDiskSilent, or with the cause of ctx when that ends. fn runs on another goroutine, maybe
-// longer than diskWait: it must touch nothing that belongs to the owner. Only the owner of w calls this.
+// diskWait makes a look, as diskLook does, that gives a value.
 func diskWait[T any](ctx context.Context, w *diskWaits, place string, fn func() (T, error)) (value T, err error) {
+	found := new(T) // of a look that was given up: nobody else reads it
+	over, err := diskLook(ctx, w, place, func() (err error) {
+		*found, err = fn()
+		return err
+	})
+	if over {
+		value = *found
+	}
+	return value, err
+}
+
+// diskLook makes a look: it calls fn for a place, which is a file, or a part of a file system that answers or hangs as
+// a whole. It gives up with errDiskSilent, or with the cause of ctx when that ends; over says that it did not. fn runs
+// on another goroutine, maybe longer than diskLook: it must touch nothing that belongs to the owner. Only the owner of
+// w calls this.
+func diskLook(ctx context.Context, w *diskWaits, place string, fn func() error) (over bool, err error) {
 	if w == nil {
 		w = diskWaitsNew()
 	}
 	if ctx.Err() != nil {
-		return value, context.Cause(ctx)
+		return false, context.Cause(ctx)
 	}
 	patience := w.patience(place)
 	if patience == 0 {
-		return value, errDiskSilent
+		return false, errDiskSilent
 	}
-	type result struct {
-		value T
-		err   error
-	}
-	done := make(chan result, 1)
-	over, given := false, false // whether fn has returned, and whether the owner has given up; w.mu guards them
-	go func() {                 // ends with the look, however long the system holds that up
+	done := make(chan error, 1)
+	returned, given := false, false // whether fn has returned, and whether the owner has given up; w.mu guards them
+	go func() {                     // ends with the look, however long the system holds that up
 		if w.begin != nil {
 			w.begin(place)
 		}
-		v, err := fn()
-		done <- result{v, err}
+		done <- fn()
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		over = true
+		returned = true
 		if given {
 			w.returned(place)
 		}
@@ -305,9 +314,9 @@ func diskWait[T any](ctx context.Context, w *diskWaits, place string, fn func() 
 	began, timer := time.Now(), time.NewTimer(patience)
 	defer timer.Stop()
 	select {
-	case r := <-done:
+	case err = <-done:
 		w.left -= time.Since(began)
-		return r.value, r.err
+		return true, err
 	case <-timer.C:
 		err = errDiskSilent
 	case <-ctx.Done():
@@ -316,13 +325,12 @@ func diskWait[T any](ctx context.Context, w *diskWaits, place string, fn func() 
 	w.left -= time.Since(began)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if over {
-		r := <-done
-		return r.value, r.err
+	if returned {
+		return true, <-done
 	}
 	given = true
 	w.gaveUp(place)
-	return value, err
+	return false, err
 }
 
 // patience says how long a look at a place may take; 0: it is not made.

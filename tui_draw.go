@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -131,7 +132,7 @@ func (u *tui) shownKeys() []viewKey {
 	if u.prompt != nil {
 		keys := []viewKey{{"enter", "done"}, {"esc", "leave"}}
 		if u.prompt.words != nil {
-			keys = slices.Insert(keys, 0, viewKey{"tab", "complete"})
+			keys = inserted(keys, 0, viewKey{"tab", "complete"})
 		}
 		return keys
 	}
@@ -143,7 +144,7 @@ func (u *tui) shownKeys() []viewKey {
 			shown = append(shown, b)
 		}
 	}
-	slices.SortStableFunc(shown, func(a, b *tuiBinding) int { return a.rank() - b.rank() })
+	sort.SliceStable(shown, func(a, b int) bool { return shown[a].rank() < shown[b].rank() })
 	keys := make([]viewKey, len(shown))
 	for i, b := range shown {
 		key, _, _ := strings.Cut(b.keys, " ")

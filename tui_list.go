@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -192,7 +193,7 @@ func tuiWorkflowRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowM
 		glyph, _, style := viewLooks(o.State)
 		marks = append(marks, viewCell{text: glyph, style: style})
 	}
-	marks = slices.Insert(marks, 0, viewCell{text: strings.Repeat(" ", stateMaxRecent-min(len(marks), stateMaxRecent))})
+	marks = inserted(marks, 0, viewCell{text: strings.Repeat(" ", stateMaxRecent-min(len(marks), stateMaxRecent))})
 	ran, state, took := viewCell{text: "never", style: styleDim}, viewCell{}, viewCell{text: "-"}
 	if run, last, at := tuiLast(w); run != "" {
 		ran = viewCell{text: viewWhen(at, now)}
@@ -260,7 +261,7 @@ func (l *tuiList) fill(m *tuiModel) {
 		for _, id := range ids {
 			keys[id] = key(l, m, id)
 		}
-		slices.SortStableFunc(ids, func(a, b string) int { return strings.Compare(keys[a], keys[b]) })
+		sort.SliceStable(ids, func(a, b int) bool { return keys[ids[a]] < keys[ids[b]] })
 	}
 	if l.reverse {
 		slices.Reverse(ids)

@@ -60,7 +60,7 @@ func (m *tuiModel) apply(r *Reply) {
 		row := r.Rows[i] // a copy: a pointer would keep the whole page
 		if m.runs[row.ID] == nil {
 			at, _ := slices.BinarySearch(m.newest, row.ID)
-			m.newest = slices.Insert(m.newest, at, row.ID)
+			m.newest = inserted(m.newest, at, row.ID)
 		}
 		m.runs[row.ID] = &row
 	}

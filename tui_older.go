@@ -5,7 +5,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 )
 
 const (
@@ -49,7 +48,7 @@ func (o *tuiOlder) take(row *RunRow) {
 		o.rows = map[string]*RunRow{}
 	}
 	if o.rows[row.ID] == nil {
-		o.ids = slices.Insert(o.ids, 0, row.ID)
+		o.ids = inserted(o.ids, 0, row.ID)
 	}
 	o.rows[row.ID] = row
 	if len(o.ids) > tuiOlderMax {
