@@ -153,6 +153,11 @@ type cliFlags struct {
 
 	testAlarm bool
 
+	// import crontab, export crontab
+	system bool
+	diff   bool
+	out    string
+
 	// ps, logs, events
 	workflow string
 	state    string

@@ -57,7 +57,8 @@ var cliGroups = []cliGroup{
 	{"Run and watch", "exec trigger backfill ps logs wait cancel retry approve reject"},
 	{"Look", "ls show why next graph stats agents pools events ping"},
 	{"Fix", "attention ack doctor validate edit pause resume rescan drain undrain forget check"},
-	{"Set up", "start-agent install uninstall config import export wrap schema keygen authorize connect completion"},
+	{"Set up", "start-agent install uninstall config import-crontab export-crontab wrap schema keygen authorize " +
+		"connect completion"},
 	{"Look after", "backup restore bundle metrics man version"},
 }
 

@@ -16,12 +16,13 @@ TestLayers reads the table from here and holds the code to it. .ci/room NAME run
 	room       what is in it                                    may use
 	main       the table of all verbs; signals, exit codes      cli model proto sys term tui
 	tui        the terminal UI: a loop, a link, screens, keys   cli model proto state term view wire
-	cli        the verbs of the command line; settings          agent auth compat model principal proto sched state
-	                                                            store sys term wire workflow
+	cli        the verbs of the command line; settings          agent auth compat crontab model principal proto sched
+	                                                            state store sys term wire workflow
 	compat     the dialect of CDKTR's clients and agents        auth model principal proto state store wire workflow
 	principal  the loop that owns the state; requests, streams  auth model proto sched state store sys wire workflow
 	view       draws each screen from a struct that says all    model proto state term
 	auth       keys and roles: who may do what                  model proto sys wire
+	crontab    a crontab as workflows, and back                 model sched sys
 	agent      the loop that owns an agent's runs; its spool    exec model proto state sys wire workflow
 	workflow   reads workflow files, and follows their folder   model sched sys
 	store      journal, snapshot, history, output on the disk   model state sys

@@ -31,6 +31,7 @@ func mainVerbs() (verbs []cliVerb) {
 		poolsVerb, eventsVerb, pingVerb, attentionVerb, ackVerb, statsVerb, uiVerb,
 		checkVerb, backupVerb, restoreVerb, doctorVerb, keygenVerb, authorizeVerb, connectVerb,
 		initVerb, configVerb, versionVerb, completionVerb,
+		importCrontabVerb, exportCrontabVerb,
 		helpVerb, manVerb,
 	} {
 		verbs = append(verbs, verb())

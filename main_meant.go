@@ -43,7 +43,9 @@ var meantVerbs = []struct{ words, hint string }{
 	{"tui gui web dashboard monitor", "`cdktr ui` is the terminal UI; there is no other"},
 	{"reload daemon-reload reread sync",
 		"the principal sees changed workflow files and keys by itself; `cdktr rescan` has it look at once"},
-	{"export dump save", "`cdktr backup FILE` writes all that a principal knows; every verb takes --json"},
+	{"export", "`cdktr export crontab` prints workflows as a crontab, `cdktr backup FILE` writes all that a " +
+		"principal knows"},
+	{"dump save", "`cdktr backup FILE` writes all that a principal knows; every verb takes --json"},
 	{"worker", "`cdktr start agent` is a worker"},
 	{"agent", "`cdktr start agent` starts one, `cdktr agents` lists them"},
 	{"workers nodes hosts", "`cdktr agents` lists agents"},
@@ -54,10 +56,9 @@ var meantVerbs = []struct{ words, hint string }{
 	{"daemon scheduler standalone start-all all",
 		"`cdktr start principal --with-agent` is the daemon, its scheduler and its agent"},
 	{"remove delete rm uninstall", "a workflow is gone when its file is: delete that"},
-	{"add new create install import register apply",
+	{"import cron crontab", "`cdktr import crontab` makes workflows of the lines of your crontab"},
+	{"add new create install register apply",
 		"a workflow is a file in the workflows folder: put one there; `cdktr init` makes two to begin with"},
-	{"cron crontab", "a line of a crontab is a workflow with one task, its five fields are its schedule: `cdktr " +
-		"init` makes two to begin with"},
 	{"edit", "a workflow is its file: `cdktr show ID` says where that is; edit it, and `cdktr validate` it"},
 	{"clean cleanup prune purge gc reset",
 		"what is old goes by itself: --retain-age, --retain-runs and --retain-bytes of `cdktr start principal` say " +
