@@ -92,8 +92,9 @@ func TestAuthMay(t *testing.T) {
 		"backfill": "ot", "batches": "otv",
 		"ls": "otv", "show": "otv", "ps": "otv", "next": "otv", "why": "otv", "logs": "otv", "events": "otv",
 		"wait": "otv", "agents": "ov", "pools": "ov", "watch": "otv", "attention": "otv", "stats": "otv", "ack": "o",
-		"alarm":  "o",
-		"cancel": "o", "retry": "o", "pause": "o", "resume": "o", "drain": "o", "undrain": "o", "forget": "o",
+		"metrics": "ov",
+		"alarm":   "o",
+		"cancel":  "o", "retry": "o", "pause": "o", "resume": "o", "drain": "o", "undrain": "o", "forget": "o",
 		"backup": "o", "rescan": "o", "approve": "otv", "reject": "otv", // their tasks say to whom they are
 	}
 	for i := range protoOps {
@@ -361,6 +362,7 @@ func TestAuthMatrix(t *testing.T) {
 		{Request{Op: "attention"}, no, "", "", ""},
 		{Request{Op: "stats", Workflow: "etl"}, no, "", "", ""},
 		{Request{Op: "stats", Workflow: "ops"}, no, "", no, ""},
+		{Request{Op: "metrics"}, no, "", no, ""},
 		{Request{Op: "ack", Key: "agent:none"}, no, codeNotFound, no, no},
 		{Request{Op: "alarm"}, no, codeConflict, no, no},
 		{Request{Op: "wait", Run: etl}, no, "", "", ""},

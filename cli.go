@@ -152,6 +152,7 @@ type cliFlags struct {
 	note     string
 
 	testAlarm bool
+	http      bool // metrics
 
 	// import crontab, export crontab
 	system bool

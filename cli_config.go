@@ -73,6 +73,8 @@ var configKeys = []configKey{
 	{"alarm", []string{"CDKTR_ALARM"}, "command that the principal runs to tell people of what needs attention"},
 	{"alarm_delay", []string{"CDKTR_ALARM_DELAY"}, "how long the alarm waits for more to tell at once"},
 	{"alarm_repeat", []string{"CDKTR_ALARM_REPEAT"}, "after which the alarm tells again what is still there; 0: never"},
+	{"metrics_file", []string{"CDKTR_METRICS_FILE"},
+		"file in which the principal keeps its metrics, for node_exporter: PATH.prom"},
 	{"max_connections", []string{"CDKTR_MAX_CONNECTIONS"}, "how many may be connected to a principal"},
 	{"log_level", []string{"CDKTR_LOG_LEVEL"}, "debug, runs, info, warn or error"},
 }

@@ -51,7 +51,7 @@ func TestConfigPrecedence(t *testing.T) {
 			got := c.values[key.name]
 			// without a default
 			if mask == 0 && slices.Contains([]string{"labels", "pools", "credential", "context", "insecure", "bind",
-				"socket_group", "alarm"}, key.name) {
+				"socket_group", "alarm", "metrics_file"}, key.name) {
 				if got.Value != "" {
 					t.Errorf("%s: %+v", key.name, got)
 				}

@@ -48,6 +48,7 @@ again.`,
 			f.setting("alarm", "`COMMAND` that is told what needs attention (default: none)")
 			f.setting("alarm_delay", "how long the alarm waits for more to tell at once (default 1m)")
 			f.setting("alarm_repeat", "after which the alarm tells again what is still there, 0 is never (default 6h)")
+			f.setting("metrics_file", "keep metrics in `FILE`, for node_exporter (default: none)")
 			f.setting("max_connections", "`N` may be connected, a few of them no agents (default 8192)")
 			f.setting("wait_for_clock", "fire nothing before something has set the clock, for at most "+
 				"`DURATION` (default 0: do not wait)")
@@ -221,6 +222,12 @@ func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.
 	cfg.Alarm, err = alarmSettings(c)
 	if err != nil {
 		return cfg, 0, err
+	}
+	if file := c.cfg.get("metrics_file"); file != "" {
+		cfg.MetricsFile, err = filepath.Abs(file)
+		if err != nil {
+			return cfg, 0, fmt.Errorf("find metrics file: %w", err)
+		}
 	}
 	wait, err = c.cfg.duration("wait_for_clock")
 	return cfg, wait, err

@@ -28,7 +28,7 @@ func mainVerbs() (verbs []cliVerb) {
 		pauseVerb, resumeVerb, rescanVerb,
 		drainVerb, undrainVerb, forgetVerb,
 		lsVerb, showVerb, psVerb, whyVerb, nextVerb, graphVerb, validateVerb, schemaVerb, agentsVerb,
-		poolsVerb, eventsVerb, pingVerb, attentionVerb, ackVerb, statsVerb, uiVerb,
+		poolsVerb, eventsVerb, pingVerb, attentionVerb, ackVerb, statsVerb, metricsVerb, uiVerb,
 		checkVerb, backupVerb, restoreVerb, doctorVerb, keygenVerb, authorizeVerb, connectVerb,
 		initVerb, configVerb, versionVerb, completionVerb,
 		importCrontabVerb, exportCrontabVerb,

@@ -61,6 +61,8 @@ type principalConfig struct {
 	Log       *slog.Logger
 	dialect   func(*principal) dialect // makes what serves peers that speak another language; nil: nothing does
 	Alarm     alarmConfig              // whom it tells of what needs a person
+	// the file that it keeps its metrics in; "": none
+	MetricsFile string
 
 	// What it knows of the machine. Each may be nil.
 
@@ -99,6 +101,7 @@ type principal struct {
 	copier    *copier
 	looks     *looks
 	shares    *shares // any goroutine may use it
+	metrics   *meters
 }
 
 // principalOpen opens the state folder and replays the journal. The principal does nothing until runPrincipal is
@@ -129,6 +132,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	p.attention = attentionNew(p)
 	p.copier = &copier{principalLoop: loop, queue: p.queue, fleet: p.fleet, timetable: p.timetable,
 		listeners: p.listeners}
+	p.metrics = metricsNew(p)
 	p.looks = looksNew(p)
 	p.alarm = alarmNew(p)
 	p.looks.alarm, p.attention.alarm = p.alarm, p.alarm
@@ -142,7 +146,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	p.observers = []func(change){p.queue.observe, p.fleet.observe, p.asks.observe, p.output.observe,
 		p.retention.observe, p.timetable.observe, p.listeners.observe, p.attention.observe, p.followers.observe,
 		p.batches.observe,
-		p.logEnd}
+		p.logEnd, p.metrics.observe}
 	if p.alarm != nil { // it looks at what attention has made of the event
 		p.observers = append(p.observers, p.alarm.observe)
 	}
@@ -200,6 +204,9 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 	if p.cfg.follow != nil {
 		p.workers.Go(func() { p.timetable.runFollow(ctx) })
 	}
+	if p.metrics.file != nil {
+		p.workers.Go(p.metrics.runFile)
+	}
 	sleep := principalSleep{wakeTimer: p.cfg.timer()}
 	defer sleep.stop()
 	p.timetable.whenInForce(func() { p.listeners.begin(ctx) })
@@ -232,6 +239,7 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 		p.fleet.assignQueued()
 		p.alarm.turn(now)
 		p.commit()
+		p.metrics.file.turn(now)
 		sleep.until(p.cfg.elapsed(), p.untilNext(p.cfg.now()))
 		if p.cfg.turned != nil {
 			p.cfg.turned()

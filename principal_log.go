@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -46,14 +47,19 @@ func (p *principal) tellCount() {
 		return
 	}
 	p.queue.counted = true
-	running, ahead := 0, 0
+	running, ahead := p.atAgents()
+	p.cfg.tell(running-ahead, len(p.queue.runs)+ahead)
+}
+
+// atAgents gives how many runs agents have, and how many of these they were given ahead. Only on the loop.
+func (p *principal) atAgents() (running, ahead int) {
 	for _, n := range p.fleet.running {
 		running += n
 	}
 	for _, n := range p.fleet.ahead {
 		ahead += n
 	}
-	p.cfg.tell(running-ahead, len(p.queue.runs)+ahead)
+	return running, ahead
 }
 
 // The log lines that peers cause. All of them go through here. Of each kind of line a party (wireParty) gets one a
@@ -75,6 +81,8 @@ type peerNotes struct {
 	mu    sync.Mutex // never held while a line is written
 	kinds map[string]*notesKind
 	over  bool // nothing is counted any more
+
+	refused atomic.Int64 // how often a listener had something to tell: a connection that it refused, for the most part
 }
 
 // notesKind is one period of one kind of line.
@@ -187,6 +195,7 @@ func noteCut(v any, most int) any {
 
 // noteWire logs what a listener has to tell (wireOptions.Note).
 func (n *peerNotes) noteWire(err error) {
+	n.refused.Add(1)
 	var note *wireNote
 	if !errors.As(err, &note) {
 		n.note("listener", "", "cause", err)

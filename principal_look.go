@@ -43,6 +43,7 @@ type looks struct {
 	alarm     *alarm // nil: none is set
 	batches   *batches
 	copier    *copier
+	metrics   *meters
 
 	asking  chan struct{} // slots of looks that ask the loop or compute
 	reading chan struct{} // slots of looks that read files
@@ -52,7 +53,8 @@ type looks struct {
 func looksNew(p *principal) *looks {
 	return &looks{principalLoop: p.principalLoop, catalog: p.catalog, queue: p.queue, followers: p.followers,
 		news: p.followers.news, timetable: p.timetable, attention: p.attention, batches: p.batches, copier: p.copier,
-		asking: make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}
+		metrics: p.metrics,
+		asking:  make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}
 }
 
 // principalLooks is the table of the ops that only look; principalOps has the others. Each runs on a goroutine of its
@@ -63,6 +65,7 @@ var principalLooks = opTable[*looks]{
 	{"pools", (*looks).lookPools}, {"batches", (*looks).lookBatches},
 	{"logs", (*looks).lookLogs}, {"events", (*looks).lookEvents}, {"watch", (*looks).lookWatch},
 	{"attention", (*looks).lookAttention}, {"stats", (*looks).lookStats}, {"rescan", (*looks).lookRescan},
+	{"metrics", (*looks).lookMetrics},
 }
 
 // beginLook counts one more look of the connection, or says that there are too many.
@@ -221,25 +224,36 @@ func lookAsk[T any](l *looks, c *opCall, fn func() T) (T, bool) {
 // lookCopy has the loop make a row of each name that fn knows, in order. It does a few at a time, and the loop serves
 // others between. False when the principal stops; the peer is told.
 func lookCopy[T any](l *looks, c *opCall, names []string, fn func(name string) (T, bool)) (rows []T, ok bool) {
-	for len(names) > 0 {
-		done, ok := lookAsk(l, c, func() int {
-			began := time.Now()
-			for i, name := range names[:min(len(names), lookRows)] {
-				if i > 0 && time.Since(began) > lookTurn {
-					return i
-				}
-				if row, ok := fn(name); ok {
-					rows = append(rows, row)
-				}
-			}
-			return min(len(names), lookRows)
-		})
-		if !ok {
-			return nil, false
+	if !l.piecewise(len(names), func(i int) {
+		if row, ok := fn(names[i]); ok {
+			rows = append(rows, row)
 		}
-		names = names[done:]
+	}) {
+		l.refuseStopping(c)
+		return nil, false
 	}
 	return rows, true
+}
+
+// piecewise has the loop call fn for each number below n, a few at a time: it serves others between. False when the
+// loop is over. Not from the loop itself.
+func (l *principalLoop) piecewise(n int, fn func(i int)) bool {
+	for at := 0; at < n; {
+		if _, ok := principalAsk(l, func() bool {
+			began := time.Now()
+			for last := min(n, at+lookRows); at < last; {
+				fn(at)
+				at++
+				if time.Since(began) > lookTurn {
+					break
+				}
+			}
+			return true
+		}); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // absentRun finds a run in the history that is not in memory, and goes on with fn. Only on the loop.

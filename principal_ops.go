@@ -157,18 +157,15 @@ func (t opTable[T]) of(op string) func(T, *opCall) {
 
 // runPeer serves one connection until it ends. With the hello of an agent it becomes that agent's connection.
 func (p *principal) runPeer(conn wireConn) {
+	conn, leave := p.metrics.traffic.join(conn)
+	defer leave()
 	defer conn.Close()
 	grant := p.grantOf(conn.Peer())
 	if grant == nil { // its key was removed while it shook hands
 		conn.Cut(nil)
 		return
 	}
-	switch conn.Peer().Socket {
-	case "SUB", "XSUB":
-		p.runSubscriber(conn, grant, p.dialect.topic)
-		return
-	case "PUSH":
-		p.runPusher(conn, grant)
+	if p.runOneWay(conn, grant) {
 		return
 	}
 	by, from := peerName(conn.Peer())
@@ -237,8 +234,22 @@ func (p *principal) runPeer(conn wireConn) {
 	}
 }
 
+// runOneWay serves a peer that only listens, or only pushes; false for any other.
+func (p *principal) runOneWay(conn wireConn, grant *authGrant) bool {
+	switch conn.Peer().Socket {
+	case "SUB", "XSUB":
+		p.runSubscriber(conn, grant, p.dialect.topic)
+	case "PUSH":
+		p.runPusher(conn, grant)
+	default:
+		return false
+	}
+	return true
+}
+
 // take has a request carried out: by a look if it only looks, else by the loop. False when the principal stops.
 func (p *principal) take(c *opCall) bool {
+	p.metrics.traffic.request(c.req.Op)
 	if look := principalLooks.of(c.req.Op); look != nil {
 		return p.looks.start(c, look)
 	}

@@ -31,6 +31,7 @@ type output struct {
 	dropped   map[string]droppedLines // active run -> output that was dropped, and is not told of in the log yet
 	// when it was last logged that output is dropped
 	complained time.Time
+	lost       int64 // lines that were dropped since the principal started
 	// workflow -> its output that was dropped since the principal started
 	troubles map[string]outputTrouble
 }
@@ -322,6 +323,7 @@ func (o *output) storeLines(r *Run, batch []LogLine) {
 	for _, line := range batch {
 		if line.Stream != "c" || o.logs.remark(r.Workflow, line) != nil {
 			lost.lines++
+			o.lost++
 		}
 	}
 	o.dropped[r.ID] = lost

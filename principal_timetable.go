@@ -33,6 +33,7 @@ type timetable struct {
 	following    bool          // the loop has a turn when the clock is set
 	clockWall    time.Time     // the clock on the wall at the last turn
 	clockElapsed time.Duration // the clock that nobody can set at the last turn
+	steps        int           // how often the clock was set since the start
 }
 
 // timetableNew makes a timetable without schedules. enqueue makes a run of a tick.
@@ -77,6 +78,7 @@ func (t *timetable) lookAtClock(now time.Time) {
 		return
 	}
 	by = by.Round(time.Millisecond)
+	t.steps++
 	t.cfg.Log.Warn("the clock was set", "by", by.String(), "now", stampOf(now), "schedules_begin_anew",
 		by.Abs() >= schedLongStep)
 	for _, leap := range t.sched.clockSet(now, by) {
@@ -87,9 +89,8 @@ func (t *timetable) lookAtClock(now time.Time) {
 			t.carryOut(leap.spec, []schedVerdict{v}, triggerCron)
 		}
 		if leap.newest.After(leap.fixed) {
-			t.carryOut(leap.spec, []schedVerdict{{tick: leap.newest, missed: leap.total - 1, reason: "missed: " +
-				reason +
-				": this time was not"}}, triggerCron)
+			t.carryOut(leap.spec, []schedVerdict{{tick: leap.newest, missed: leap.total - 1, reason: schedMissed +
+				reason + ": this time was not"}}, triggerCron)
 		}
 	}
 	if by.Abs() < schedLongStep {

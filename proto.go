@@ -224,6 +224,8 @@ type Reply struct {
 	Note  string `json:"note,omitempty"`
 	Count int    `json:"count,omitempty"`
 
+	Metrics string `json:"metrics,omitempty"` // as text that Prometheus reads
+
 	// ping and backup: the state folder, on the principal's machine. ping: where the principal listens.
 	Folder    string   `json:"folder,omitempty"`
 	Listening []string `json:"listening,omitempty"`
@@ -461,6 +463,7 @@ var protoOps = []protoOp{
 		"gets its last reply", Role: roleAny, Fields: []string{"of*"}},
 	{Op: "stats", Help: "how a workflow has done: its newest 10000 runs, of 84 days", Role: roleViewer, Scoped: true,
 		Fields: []string{"workflow*"}},
+	{Op: "metrics", Help: "counters and gauges of what the principal does, as Prometheus reads them", Role: roleViewer},
 	{Op: "attention", Help: "what needs a person: failed runs, approvals, files that do not load, lost agents",
 		Role: roleViewer, Scoped: true, Fields: []string{"n", "after"}},
 	{Op: "ack", Help: "acknowledge what attention lists; until has it come back then", Role: roleOperator,

@@ -397,6 +397,9 @@ func (e *schedEntry) missed(after, to time.Time) (ticks []time.Time, total int) 
 	}
 }
 
+// schedMissed begins the reason of a tick that was not decided in time, and does not fire.
+const schedMissed = "missed: "
+
 // schedVerdict is what becomes of one tick.
 type schedVerdict struct {
 	tick   time.Time
@@ -426,12 +429,12 @@ func schedCatchup(w *Workflow, ticks []time.Time, total int, now time.Time, caus
 	for window > 0 && drop < len(ticks) && now.Sub(ticks[drop]) > window {
 		drop++
 	}
-	reason := fmt.Sprintf("missed: %s (catchup: %s)", cause, orDefault(w.Catchup, catchupSkip))
+	reason := fmt.Sprintf(schedMissed+"%s (catchup: %s)", cause, orDefault(w.Catchup, catchupSkip))
 	switch {
 	case paused != "":
-		drop, reason = len(ticks), fmt.Sprintf("missed: %s, and paused by %s", cause, paused)
+		drop, reason = len(ticks), fmt.Sprintf(schedMissed+"%s, and paused by %s", cause, paused)
 	case drop > byPolicy:
-		reason = fmt.Sprintf("missed: %s, and longer ago than catchup_window %s", cause, w.CatchupWindow)
+		reason = fmt.Sprintf(schedMissed+"%s, and longer ago than catchup_window %s", cause, w.CatchupWindow)
 	}
 	var verdicts []schedVerdict
 	if drop > 0 {

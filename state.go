@@ -197,6 +197,7 @@ type WorkflowState struct {
 	Failures []*Failure `json:"failures,omitempty"` // what nobody has acknowledged
 	Left     []*RunLeft `json:"left,omitempty"`     // the run that was told of last is last
 	Expect   *Expected  `json:"expect,omitempty"`   // nil: nothing is expected of it, or no run has gone well
+	Good     Stamp      `json:"good,omitzero"`      // when the newest run ended that succeeded
 }
 
 // Decision says what became of a tick of a schedule, or of an event.

@@ -133,6 +133,7 @@ func (w *WorkflowState) failure(key string) *Failure {
 func (w *WorkflowState) noteOutcome(r *Run) {
 	switch r.State {
 	case runSucceeded:
+		w.Good = r.Finished
 		for _, f := range w.Failures {
 			f.Recovered = true
 		}

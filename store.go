@@ -99,11 +99,18 @@ type store struct {
 	ended   chan struct{} // closed when the writer has ended
 	endErr  error         // what the writer could not do; read it after ended
 
+	did     storeDid      // what the writer did
 	backlog atomic.Int64  // bytes that are not yet on the disk
 	written atomic.Uint64 // the newest event in the journal's files
 	trouble atomic.Pointer[storeTrouble]
 	saving  atomic.Bool  // a snapshot is on its way
 	saveAt  atomic.Int64 // after one failed, Unix nanoseconds of when the next is wanted; else 0
+}
+
+// storeDid counts what the writer did since the start. Any goroutine may read it.
+type storeDid struct {
+	journal, history, snapshot atomic.Int64 // bytes written
+	syncs                      *histogram   // of the journal
 }
 
 // storeWait says when events are to be on the disk. They are written at once in any case.
@@ -162,6 +169,7 @@ func storeOpen(opt storeOptions) (*store, *State, storeReport, error) {
 	}
 	s := &store{opt: opt, files: storeFilesOf(root, opt.NoSync), wake: make(chan struct{}, 1),
 		ended: make(chan struct{})}
+	s.did.syncs = histogramNew(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 	if opt.files != nil {
 		opt.files(&s.files)
 	}

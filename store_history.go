@@ -161,6 +161,7 @@ func (w *storeWriter) addHistory(p *historyPlace, data []byte) error {
 		return err
 	}
 	w.month.size += int64(len(data))
+	w.s.did.history.Add(int64(len(data)))
 	w.s.index.add(p, at, data)
 	return nil
 }

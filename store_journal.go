@@ -107,6 +107,7 @@ func (w *storeWriter) write() error {
 			if _, err := w.files.write(w.file, chunk); err != nil {
 				return err // ready cuts off what of it was written
 			}
+			w.s.did.journal.Add(int64(len(chunk)))
 		}
 		w.size += int64(len(chunk))
 		w.placed += n
@@ -133,10 +134,12 @@ func (w *storeWriter) chunk() (data []byte, n int) {
 // syncJournal makes the segment durable: it is the journal's fsync. Then it tells those who wait for its lines.
 func (w *storeWriter) syncJournal() error {
 	if w.size > w.synced { // else all of it is on the disk already
+		began := time.Now()
 		if err := w.files.sync(w.file); err != nil {
 			w.syncLost = true
 			return fmt.Errorf("sync %s: %w", w.name, err)
 		}
+		w.s.did.syncs.add(time.Since(began))
 	}
 	w.synced = w.size
 	done := w.lines[:w.placed]

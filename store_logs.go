@@ -53,6 +53,7 @@ type logs struct {
 	mu   sync.Mutex          // guards open and logFile.end against readers; never held over input or output
 	open map[string]*logFile // by folder: the file that is written to
 
+	wrote   atomic.Int64 // bytes that were written since the start
 	damaged atomic.Int64 // records that name a run that was asked for but cannot be decoded, once for each look at them
 }
 
@@ -211,6 +212,7 @@ func (l *logs) write(workflow string, b []byte, room func(*os.File, int) error) 
 	l.mu.Lock()
 	file.end += int64(len(b))
 	l.mu.Unlock()
+	l.wrote.Add(int64(len(b)))
 	return nil
 }
 

@@ -63,6 +63,7 @@ func (w *storeWriter) save(op storeOp) error {
 	if err := w.files.replace(storeSnapshot, op.data); err != nil {
 		return err
 	}
+	w.s.did.snapshot.Add(int64(len(op.data)))
 	before := w.saved
 	w.saved = op.last
 	w.reserve()

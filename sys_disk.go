@@ -25,11 +25,17 @@ const diskLeave = 1 << 20
 // diskFree says how many bytes a user who is not root may still write where an open file or folder lies. Any goroutine
 // may call it.
 func diskFree(f *os.File) (int64, error) {
+	free, _, err := diskSpace(f)
+	return free, err
+}
+
+// diskSpace is diskFree, and says how many bytes the file system has in all.
+func diskSpace(f *os.File) (free, size int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
-		return 0, fmt.Errorf("ask for free space: %w", err)
+		return 0, 0, fmt.Errorf("ask for free space: %w", err)
 	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
+	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
 }
 
 // diskRoom refuses n bytes of output, with ENOSPC, where they would leave less than diskLeave. A file system that does
