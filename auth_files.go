@@ -351,6 +351,20 @@ func credentialRead(ctx context.Context, w *diskWaits, file string) (*credential
 	return c, nil
 }
 
+// credentialReadHanded is credentialRead of a file that systemd hands to this service: systemd says who may read it, by
+// a list beside the file's mode, which looks as if a group could read it (acl(5)).
+func credentialReadHanded(ctx context.Context, w *diskWaits, file string) (*credential, error) {
+	text, _, err := fileReadWithin(ctx, w, file, file, authMaxSecret)
+	if err != nil {
+		return nil, fmt.Errorf("read key: %s: %w", file, pathCause(err))
+	}
+	c, err := credentialParse(file, string(text))
+	if err != nil {
+		return nil, fmt.Errorf("read credential: %w", err)
+	}
+	return c, nil
+}
+
 // credentialParse reads the text of a credential file. Its errors name a line, but never repeat its text: that may be
 // secret.
 func credentialParse(file, text string) (*credential, error) {

@@ -89,12 +89,13 @@ type cli struct {
 	pages func() ([]cliText, error) // the man pages, each with its path below a folder of such pages
 
 	// how long it waits, and how it ends
-	patience time.Duration    // how long to try to reach a principal again that was lost
-	crash    func()           // ends the process, with the code of a panic
-	hangups  <-chan os.Signal // HUP, for a verb that rereads and has no terminal; else nil
-	hurry    <-chan struct{}  // closed by the second signal that asks for an end: mainPatience is left then
-	settled  chan struct{}    // closed by settle; nil where nobody waits for it
-	waits    *diskWaits       // the verb's looks at files that may hang; nil: it looks only once
+	patience time.Duration             // how long to try to reach a principal again that was lost
+	crash    func()                    // ends the process, with the code of a panic
+	hangups  <-chan os.Signal          // HUP, for a verb that rereads and has no terminal; else nil
+	hurry    <-chan struct{}           // closed by the second signal that asks for an end: mainPatience is left then
+	settled  chan struct{}             // closed by settle; nil where nobody waits for it
+	files    func() ([]cliFile, error) // those that install writes: main makes them
+	waits    *diskWaits                // the verb's looks at files that may hang; nil: it looks only once
 }
 
 // settle says that the verb has read what it needs, and now holds something that it must give back step by step, such
@@ -197,6 +198,8 @@ type cliFlags struct {
 	workflows string
 	endpoint  string
 	stdio     bool
+
+	install installFlags // also uninstall
 }
 
 // pairsFlag is a flag of the form k=v that may be given several times.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -44,7 +45,11 @@ func (c *cli) dialTo(ctx context.Context, daemon bool) (*dialTarget, error) {
 	}
 	t.opt.Insecure, t.opt.InsecureAny = insecure == insecureLoopback, insecure == insecureAny
 	if file := c.cfg.get("credential"); file != "" {
-		cred, err := credentialRead(ctx, c.waits, file)
+		read := credentialRead
+		if dir := c.getenv("CREDENTIALS_DIRECTORY"); dir != "" && filepath.Dir(file) == filepath.Clean(dir) {
+			read = credentialReadHanded
+		}
+		cred, err := read(ctx, c.waits, file)
 		if err != nil && ctx.Err() != nil {
 			return nil, &exitError{code: exitInterrupted, err: err}
 		}

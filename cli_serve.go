@@ -182,7 +182,7 @@ func (c *cli) agentConfig(log *slog.Logger) (agentConfig, error) {
 		Name: c.cfg.get("name"), Labels: labels, Capacity: capacity, Credentials: c.getenv("CREDENTIALS_DIRECTORY"),
 		StateDir: state, Environ: taskEnviron(c.environ), Log: log,
 		Grace: grace, DrainTimeout: drain,
-		Boot: clockBoot(), now: time.Now, count: clockCount(), load: loadAverage,
+		Boot: serveBoot(c.getenv), now: time.Now, count: clockCount(), load: loadAverage,
 	}, nil
 }
 
@@ -194,7 +194,8 @@ func taskEnviron(environ []string) []string {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {
 		case "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
-			"JOURNAL_STREAM", "INVOCATION_ID", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY":
+			"JOURNAL_STREAM", "INVOCATION_ID", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY",
+			serveBootEnv:
 			continue
 		}
 		kept = append(kept, kv)
@@ -202,10 +203,22 @@ func taskEnviron(environ []string) []string {
 	return kept
 }
 
+// serveBootEnv is the variable in which a unit hands us the name of this boot, as systemd writes it.
+const serveBootEnv = "CDKTR_BOOT"
+
+// serveBoot names this boot of the machine, in the kernel's way of writing it.
+func serveBoot(getenv func(string) string) string {
+	id := getenv(serveBootEnv)
+	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
+		return clockBoot()
+	}
+	return strings.Join([]string{id[:8], id[8:12], id[12:16], id[16:20], id[20:]}, "-")
+}
+
 // principalConfig reads what a principal is started with, and how long its schedules may wait for the clock.
 func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.Duration, err error) {
 	cfg = principalConfig{dialect: compatNew, StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched,
-		Boot: clockBoot(), Log: log, Environ: taskEnviron(c.environ),
+		Boot: serveBoot(c.getenv), Log: log, Environ: taskEnviron(c.environ),
 		load: loadAverage, elapsed: clockElapsed(), follow: clockFollow}
 	cfg.Zone, err = c.zone()
 	if err != nil {

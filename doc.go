@@ -17,7 +17,7 @@ TestLayers reads the table from here and holds the code to it. .ci/room NAME run
 	main       the table of all verbs; signals, exit codes      cli model proto sys term tui
 	tui        the terminal UI: a loop, a link, screens, keys   cli model proto state term view wire
 	cli        the verbs of the command line; settings          agent auth compat crontab model principal proto sched
-	                                                            state store sys term wire workflow
+	                                                            state store sys term unit wire workflow
 	compat     the dialect of CDKTR's clients and agents        auth model principal proto state store wire workflow
 	principal  the loop that owns the state; requests, streams  auth model proto sched state store sys wire workflow
 	view       draws each screen from a struct that says all    model proto state term
@@ -31,6 +31,7 @@ TestLayers reads the table from here and holds the code to it. .ci/room NAME run
 	sched      when: cron expressions, and what a tick becomes  model sys
 	wire       ZeroMQ connections, limited and encrypted        model
 	exec       one process: start, read, stop, clear up         -
+	unit       the text of systemd units                        -
 	term       the terminal: cells, keys, differences, raw      -
 	sys        the machine: clock, disk, file events, zones     -
 	model      workflows, runs and tasks; the graph             -

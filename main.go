@@ -30,6 +30,7 @@ func mainVerbs() (verbs []cliVerb) {
 		lsVerb, showVerb, psVerb, whyVerb, nextVerb, graphVerb, validateVerb, schemaVerb, agentsVerb,
 		poolsVerb, eventsVerb, pingVerb, attentionVerb, ackVerb, statsVerb, metricsVerb, uiVerb,
 		checkVerb, backupVerb, restoreVerb, doctorVerb, keygenVerb, authorizeVerb, connectVerb,
+		installVerb, uninstallVerb,
 		initVerb, configVerb, versionVerb, completionVerb,
 		importCrontabVerb, exportCrontabVerb,
 		helpVerb, manVerb,
@@ -55,12 +56,24 @@ func main() {
 func mainWith(patience time.Duration) int {
 	debug.SetGCPercent(400) // most verbs end before a collection pays; daemons change this once they are up
 	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ(),
-		patience: patience, crash: func() { os.Exit(exitUsage) }}
+		patience: patience, crash: func() { os.Exit(exitUsage) }, files: mainFiles}
 	zoneLocal(os.Getenv("TZ"))
 	ctx, stop := c.onSignals(os.Args[1:])
 	code := c.main(ctx, os.Args[1:])
 	stop()
 	return code
+}
+
+// mainFiles gives the files that go with the program and are made of the table of verbs.
+func mainFiles() (all []cliFile, err error) {
+	for _, s := range completionScripts {
+		all = append(all, cliFile{kind: s.shell, text: s.script})
+	}
+	pages, err := mainPages()
+	for _, p := range pages {
+		all = append(all, cliFile{kind: "man", name: p.name, text: p.text})
+	}
+	return all, err
 }
 
 // onSignals gives a context that ends at the first INT or TERM. The second signal closes c.hurry, for verbs that stop

@@ -32,6 +32,7 @@ func TestDocsKeys(t *testing.T) {
 			"keys of expect":       docsKeysTable(workflowExpectKeys),
 		}},
 		{"docs/coming-from-others.md", map[string]string{"keys of other systems": docsForeignTables()}},
+		{"docs/security.md", map[string]string{"lines of units": docsUnits()}},
 	} {
 		had := docsRead(t, page.file)
 		text := had

@@ -1,7 +1,7 @@
-// Tests of cdktr as a service: a Debian is booted with systemd in a container, the unit of docs/operations.md is put
-// into it by that page's words, and root, the service's user and others use it, on the box and over ssh. They need
-// root, systemd-nspawn and a tree that debootstrap made, which -boot.tree names: .ci/run does all that. Without it only
-// the page's words are looked at.
+// Tests of cdktr as a service: a Debian is booted with systemd in a container, cdktr is installed there by the words of
+// docs/operations.md, and root, the service's user and others use it, on the box and over ssh. They need root,
+// systemd-nspawn and a tree that debootstrap made, which -boot.tree names: .ci/run does all that. Without it only the
+// page's words are looked at. What install itself does is in boot_install_linux_test.go.
 
 package e2e
 
@@ -23,13 +23,14 @@ import (
 
 var bootTree = flag.String("boot.tree", "", "folder of a Debian with systemd and sshd, of which TestBoot boots a copy")
 
-const bootPage = "docs/operations.md"
+const (
+	bootPage      = "docs/operations.md"
+	bootPrincipal = "cdktr-principal"
+	bootAgent     = "cdktr-agent"
+)
 
-// bootWords is what docs/operations.md says of a service.
-type bootWords struct {
-	unitFile, unit                  string
-	setUp, letIn, upgrade, warnings string // commands
-}
+// bootWords is what docs/operations.md says of a service, as commands.
+type bootWords struct{ setUp, letIn, upgrade, restart, warnings string }
 
 // bootRead reads the page's section. All that the test knows of the service is from there.
 func bootRead(t *testing.T) (w bootWords) {
@@ -38,22 +39,21 @@ func bootRead(t *testing.T) (w bootWords) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, ok := strings.Cut(string(page), "\n## As a service\n")
+	_, text, _ := strings.Cut(string(page), "\n## As a service\n")
 	text, _, _ = strings.Cut(text, "\n## ")
-	name := regexp.MustCompile("`(/etc/systemd/system/[^`]+)`").FindStringSubmatch(text)
-	if !ok || name == nil {
-		t.Fatal(bootPage + " does not say where the unit goes")
-	}
-	w.unitFile = name[1]
 	for _, block := range regexp.MustCompile("(?ms)^```[a-z]*\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
-		for mark, into := range map[string]*string{"[Unit]": &w.unit, "useradd": &w.setUp, "usermod": &w.letIn,
-			"systemctl restart": &w.upgrade, "journalctl": &w.warnings} {
-			if strings.Contains(block[1], mark) {
-				*into = strings.TrimSpace(block[1])
+		command := strings.TrimSpace(block[1])
+		if command == "./cdktr install" {
+			w.upgrade = command
+		}
+		for mark, into := range map[string]*string{"cdktr init": &w.setUp, "usermod": &w.letIn,
+			"systemctl restart": &w.restart, "journalctl": &w.warnings} {
+			if strings.Contains(command, mark) {
+				*into = command
 			}
 		}
 	}
-	if w.unit == "" || w.setUp == "" || w.letIn == "" || w.upgrade == "" || w.warnings == "" {
+	if w.setUp == "" || w.letIn == "" || w.upgrade == "" || w.restart == "" || w.warnings == "" {
 		t.Fatalf("%s lacks a part of the way to a service: %+v", bootPage, w)
 	}
 	return w
@@ -68,15 +68,14 @@ type bootBox struct {
 	leader int // process 1 in there, as we count
 }
 
-// bootNew copies the tree and puts the program and the unit into it. Nothing runs yet.
-func bootNew(t *testing.T, w bootWords) *bootBox {
+// bootNew copies the tree and puts the program into root's home there. Nothing runs yet.
+func bootNew(t *testing.T) *bootBox {
 	t.Helper()
 	b := &bootBox{site: newSite(t)}
 	b.tree = b.Dir + "/tree"
 	b.Bin = harness.Plain(t, b.Dir)
 	b.host("cp", "-a", "--reflink=auto", *bootTree, b.tree)
-	b.host("install", b.Bin, b.tree+"/usr/local/bin/cdktr")
-	b.put(w.unitFile, w.unit)
+	b.host("install", b.Bin, b.tree+"/root/cdktr")
 	t.Cleanup(b.off)
 	return b
 }
@@ -202,17 +201,17 @@ func (b *bootBox) ends(code int, command string) harness.Result {
 	b.T.Helper()
 	r := b.sh(command)
 	if r.Code != code {
-		journal := b.sh("journalctl --no-pager --unit cdktr --lines 30").Out
-		b.T.Fatalf("%s: exit code %d, not %d\n%s%s\nthe journal of the service:\n%s", command, r.Code, code, r.Out,
+		journal := b.sh("journalctl --no-pager --unit 'cdktr-*' --lines 40").Out
+		b.T.Fatalf("%s: exit code %d, not %d\n%s%s\nthe journal of the services:\n%s", command, r.Code, code, r.Out,
 			r.Err, journal)
 	}
 	return r
 }
 
-// mainPID is the process id of the service, as seen in there.
-func (b *bootBox) mainPID() string {
+// mainPID is the process id of a service, as seen in there.
+func (b *bootBox) mainPID(unit string) string {
 	b.T.Helper()
-	return strings.TrimSpace(b.does("systemctl show --property MainPID --value cdktr"))
+	return strings.TrimSpace(b.does("systemctl show --property MainPID --value " + unit))
 }
 
 // TestBoot sets the service up as that page says, on a machine that boots.
@@ -221,23 +220,27 @@ func TestBoot(t *testing.T) {
 	if *bootTree == "" {
 		return
 	}
-	b := bootNew(t, w)
+	b := bootNew(t)
 	for _, occasion := range []string{"reboot", "start"} {
 		b.put("/etc/cdktr/workflows/at-"+occasion+".yml", "schedule: '@"+occasion+"'\ntasks:\n  a: {run: 'true'}\n")
 	}
 	b.boot()
 	b.does(w.setUp)
+	b.hardened()
 	b.users(w)
 	b.journal(w)
 	b.reload()
 	b.upgrade(w)
+	b.edited()
+	b.tasksOf(w)
+	b.credential(w)
 	if boots, starts := b.fired("at-reboot"), b.fired("at-start"); boots != 1 || starts < 3 {
 		t.Errorf("before the machine is booted again @reboot has fired %d times, @start %d", boots, starts)
 	}
 	before := b.does("cdktr ps --all --workflow hello --json")
 	b.off()
 	b.boot()
-	b.does("systemctl is-active cdktr")
+	b.does("systemctl is-active " + bootPrincipal + " " + bootAgent)
 	if after := b.does("cdktr ps --all --workflow hello --json"); !strings.HasSuffix(after, before) {
 		t.Errorf("after it was booted again\n%s\nbefore\n%s", after, before)
 	}
@@ -245,6 +248,8 @@ func TestBoot(t *testing.T) {
 	if boots := b.fired("at-reboot"); boots != 2 {
 		t.Errorf("in two boots @reboot has fired %d times", boots)
 	}
+	b.uninstalled(before)
+	b.ownUnits()
 }
 
 // fired counts the runs of a workflow.
@@ -312,70 +317,37 @@ func (b *bootBox) journal(w bootWords) {
 	b.Until("the journal has the failure", func() bool { // journald takes its time
 		return strings.Count(b.does(w.warnings+" --output cat"), `msg="run failed" workflow=bad run=`) == 1
 	})
-	if got := b.does("systemctl status cdktr"); !regexp.MustCompile(`Status: "\d+ runs?`).MatchString(got) {
+	if got := b.does("systemctl status cdktr-principal"); !regexp.MustCompile(`Status: "\d+ runs?`).MatchString(got) {
 		b.T.Errorf("systemctl status: %s", got)
 	}
-	const watchdog = "systemctl show --property ActiveState,NRestarts --value cdktr | paste -sd' '"
-	b.does("mkdir -p /run/systemd/system/cdktr.service.d; printf '[Service]\nWatchdogSec=2\n' > " +
-		"/run/systemd/system/cdktr.service.d/w.conf; systemctl daemon-reload; systemctl restart cdktr")
+	const watchdog = "systemctl show --property ActiveState,NRestarts --value cdktr-principal | paste -sd' '"
+	b.does("mkdir -p /run/systemd/system/cdktr-principal.service.d; printf '[Service]\nWatchdogSec=2\n' > " +
+		"/run/systemd/system/cdktr-principal.service.d/w.conf; systemctl daemon-reload; systemctl restart cdktr-principal")
 	b.does("sleep 5") // longer than the watchdog: it is fed
 	if got := b.does(watchdog); got != "0 active\n" && got != "active 0\n" {
 		b.T.Errorf("with a watchdog: %s", got)
 	}
-	b.does("kill -STOP " + b.mainPID())
+	b.does("kill -STOP " + b.mainPID(bootPrincipal))
 	b.Until("a service that is stuck is started again",
 		func() bool { return strings.Contains(b.sh(watchdog+"; cdktr ping").Out, "answers") })
 	if got := b.does(watchdog); !strings.Contains(got, "1") {
 		b.T.Errorf("after it was stuck: %s", got)
 	}
-	b.does("rm -r /run/systemd/system/cdktr.service.d; systemctl daemon-reload; systemctl restart cdktr")
+	b.does("rm -r /run/systemd/system/cdktr-principal.service.d; systemctl daemon-reload; systemctl restart cdktr-principal")
 }
 
 // reload: systemctl reload has the folder read, and leaves the process as it is.
 func (b *bootBox) reload() {
 	b.T.Helper()
-	before := b.mainPID()
+	before := b.mainPID(bootPrincipal)
 	b.put("/etc/cdktr/workflows/fresh.yml", "tasks:\n  a: {run: 'true'}\n")
-	b.does("systemctl reload cdktr")
+	b.does("systemctl reload cdktr-principal cdktr-agent")
 	b.Until("the files are read again", func() bool {
-		return strings.Contains(b.does("journalctl --no-pager --output cat --unit cdktr"),
+		return strings.Contains(b.does("journalctl --no-pager --output cat --unit cdktr-principal"),
 			`msg="read the workflows folder again" workflows=`)
 	})
 	b.does("cdktr run fresh --wait")
-	if after := b.mainPID(); before != after {
+	if after := b.mainPID(bootPrincipal); before != after {
 		b.T.Errorf("process %s became %s", before, after)
-	}
-}
-
-// upgrade: a new program takes over, and what runs meanwhile is waited for.
-func (b *bootBox) upgrade(w bootWords) {
-	t := b.T
-	t.Helper()
-	b.put("/etc/cdktr/workflows/slow.yml",
-		"tasks:\n  a: {run: 'touch begun; while ! [ -e go ]; do sleep 0.1; done; echo done'}\n")
-	b.Until("the service has seen a new file", func() bool {
-		return strings.Contains(b.does("cdktr ls --json"),
-			`"workflow":"slow"`)
-	})
-	run := strings.TrimSpace(b.does("cdktr run slow --detach"))
-	b.Until("a task has begun", func() bool { return b.sh("test -e /var/lib/cdktr/begun").Code == 0 })
-	before := b.mainPID()
-	b.host("install", b.Bin, b.tree+"/root/cdktr")
-	ended := make(chan harness.Result, 1)
-	go func() { ended <- b.sh(w.upgrade) }()
-	b.Until("the service stops", func() bool {
-		return strings.Contains(b.does("systemctl show --property ActiveState cdktr"), "deactivating")
-	})
-	b.does("touch /var/lib/cdktr/go")
-	if r := <-ended; r.Code != 0 {
-		t.Fatalf("%s: exit code %d\n%s", w.upgrade, r.Code, r.Err)
-	}
-	if got := b.does("cdktr show " + run + " --json"); !strings.Contains(got, `"state":"succeeded"`) {
-		t.Errorf("the run that was on while the program was replaced: %s", got)
-	}
-	after := b.mainPID()
-	exe := strings.TrimSpace(b.does("readlink /proc/" + after + "/exe"))
-	if before == after || exe != "/usr/local/bin/cdktr" { // an old one says (deleted)
-		t.Errorf("process %s, and now %s of %s", before, after, exe)
 	}
 }
