@@ -34,7 +34,7 @@ func mainOverview(verbs []cliVerb) string {
 		for _, v := range group {
 			names = append(names, v.name)
 		}
-		helpFill(&b, strings.Fields(strings.Join(names, ", ")), cliGroups[i].name+":", len("Run and watch: "))
+		helpFill(&b, strings.Split(strings.Join(names, ",\n"), "\n"), cliGroups[i].name+":", len("Run and watch: "))
 	}
 	b.WriteString("\n")
 	var topics []string
