@@ -173,7 +173,12 @@ func manVerb() cliVerb {
 		more: `
 On a terminal man shows the page, else its source is printed. Without a word it is the page of the whole program.`,
 		flags: func(f *cliFlags) {
-			f.StringVar(&f.file, "out", "", "write all pages below `DIR`, in man1, man5 and man7")
+			f.Func("out", "write all pages below `DIR`, in man1, man5 and man7", func(dir string) error {
+				if f.file = dir; dir == "" {
+					return errors.New("want the name of a folder")
+				}
+				return nil
+			})
 		},
 		examples: []string{"cdktr man run", "cdktr man schedules", "cdktr man ps > cdktr-ps.1",
 			"sudo cdktr man --out /usr/local/share/man"}}

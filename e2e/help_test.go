@@ -75,9 +75,26 @@ func TestMan(t *testing.T) {
 		t.Errorf("--out writes another page than man prints: %v", err)
 	}
 	x.Refused(2, []string{"no topic", "did you mean `cdktr run`?"}, "man", "rnu")
+	x.Refused(2, []string{"--out DIR: want the name of a folder"}, "man", "--out", "")
 	x.Refused(2, []string{"man --out writes all pages"}, "man", "run", "--out", dir)
 	x.File("notes", "")
 	x.Refused(1, []string{"write man pages", "not a directory"}, "man", "--out", x.Dir+"/workflows/notes")
+}
+
+// TestManTerminal: on a terminal man shows the page; where there is none, it is printed as text.
+func TestManTerminal(t *testing.T) {
+	harness.Need(t, "the test needs man-db", "man", "--version")
+	u := uiTmuxOpen(newSite(t), 80, 40)
+	u.keys("export TMPDIR=$PWD", "Enter")
+	u.keys("MANPAGER=cat LC_ALL=C.UTF-8 cdktr man ping; echo code $?", "Enter")
+	u.shows("CDKTR-PING(1)", "cdktr-ping - see whether the principal is there", "code 0")
+	u.keys("clear", "Enter")
+	u.hides("CDKTR-PING(1)")
+	u.keys("(PATH=$PWD/tmux; cdktr man ping); echo code $?", "Enter")
+	u.shows("cdktr-ping: see whether the principal is there", "Synopsis:", "code 0")
+	if left, err := filepath.Glob(u.site.Dir + "/cdktr-man*"); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v are left", err, left)
+	}
 }
 
 // TestSuggest: whatever does not exist is refused, or told of, with what is there and comes near.
