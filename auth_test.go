@@ -93,6 +93,7 @@ func TestAuthMay(t *testing.T) {
 		"ls": "otv", "show": "otv", "ps": "otv", "next": "otv", "why": "otv", "logs": "otv", "events": "otv",
 		"wait": "otv", "agents": "ov", "pools": "ov", "watch": "otv", "attention": "otv", "stats": "otv", "ack": "o",
 		"metrics": "ov",
+		"exec":    "o",
 		"alarm":   "o",
 		"cancel":  "o", "retry": "o", "pause": "o", "resume": "o", "drain": "o", "undrain": "o", "forget": "o",
 		"backup": "o", "rescan": "o", "approve": "otv", "reject": "otv", // their tasks say to whom they are
@@ -375,6 +376,7 @@ func TestAuthMatrix(t *testing.T) {
 		{Request{Op: "backfill", Workflow: "ops"}, no, codeConflict, no, no},
 		{Request{Op: "batches"}, no, "", "", ""},
 		{Request{Op: "batches", Batch: "B1"}, no, codeNotFound, codeNotFound, codeNotFound},
+		{Request{Op: "exec", Args: []string{"true"}}, no, "", no, no},
 		{Request{Op: "cancel", Run: etl}, no, codeConflict, no, no},
 		{Request{Op: "cancel", Batch: "B1"}, no, codeNotFound, no, no},
 		{Request{Op: "retry", Run: etl}, no, codeConflict, no, no},

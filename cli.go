@@ -34,9 +34,10 @@ const cliEchoMost = 100
 
 // exitError carries an exit code up to main. A nil err prints nothing.
 type exitError struct {
-	code int
-	err  error
-	hint string // what to do next
+	code   int
+	err    error
+	hint   string // what to do next
+	passed bool   // the code is that of a command that exec has run
 }
 
 func (e *exitError) Error() string {
@@ -141,6 +142,10 @@ type cliFlags struct {
 
 	timeout time.Duration // wait, exec
 	dry     bool          // --dry-run of retry, backfill
+
+	env  pairsFlag // exec
+	name string    // exec
+	cwd  string    // exec
 
 	// cancel, ack, approve
 	force   bool

@@ -118,12 +118,17 @@ func retryPlan(ctx context.Context, c *cli, conn *client, dry *Reply) error {
 		return errNoReply
 	}
 	run := shown.Runs[0]
-	now, err := conn.ask(ctx, Request{Op: "show", Workflow: run.Workflow})
-	var refused *protoError
-	if gone := errors.As(err, &refused) && refused.Code == codeNotFound; err != nil && !gone {
-		return err
-	} else if gone {
-		now = nil
+	now := dry // a command of exec has no file
+	if run.Workflow != execWorkflow {
+		now, err = conn.ask(ctx, Request{Op: "show", Workflow: run.Workflow})
+		var refused *protoError
+		gone := errors.As(err, &refused) && refused.Code == codeNotFound
+		switch {
+		case gone:
+			now = nil
+		case err != nil:
+			return err
+		}
 	}
 	plan := retryPlanOf(run, dry, now)
 	if c.flags.json {

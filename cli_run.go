@@ -59,6 +59,10 @@ func doRun(ctx context.Context, c *cli, args []string) error {
 	if err := paramsFault(c.flags.params); err != nil {
 		return usageError("-p: %w", err)
 	}
+	if name == execWorkflow {
+		return &exitError{code: exitRefused, err: errors.New(name + " is no workflow: it is what cdktr exec has run"),
+			hint: "cdktr retry RUN --all runs such a command again"}
+	}
 	if isFile(name) {
 		if c.flags.detach {
 			return usageError("a file runs within this process: it cannot be detached (start a principal and run it " +

@@ -24,7 +24,7 @@ import (
 func mainVerbs() (verbs []cliVerb) {
 	for _, verb := range []func() cliVerb{
 		startPrincipalVerb, startAgentVerb,
-		runVerb, backfillVerb, waitVerb, cancelVerb, retryVerb, approveVerb, rejectVerb, logsVerb,
+		runVerb, execVerb, backfillVerb, waitVerb, cancelVerb, retryVerb, approveVerb, rejectVerb, logsVerb,
 		pauseVerb, resumeVerb, rescanVerb,
 		drainVerb, undrainVerb, forgetVerb,
 		lsVerb, showVerb, psVerb, whyVerb, nextVerb, graphVerb, validateVerb, schemaVerb, agentsVerb,
@@ -163,6 +163,9 @@ func (c *cli) main(ctx context.Context, args []string) int {
 	}
 	if err == nil {
 		err = c.mainUntil(ctx, func() error { return c.runVerb(ctx, verb, rest) })
+		if verb.name == "exec" {
+			err = execOwn(err)
+		}
 	}
 	return c.report(ctx, args, err)
 }
@@ -235,7 +238,7 @@ func mainWords(verb *cliVerb, f *cliFlags, words []string) error {
 		return &exitError{code: exitUsage, err: fmt.Errorf("%s takes no arguments, only flags: %q", verb.name,
 			textHead(words[0], cliEchoMost)), hint: hint}
 	}
-	if i := slices.Index(words, ""); i >= 0 && verb.name != "completion" { // it completes an empty word too
+	if i := slices.Index(words, ""); i >= 0 && verb.name != "completion" && verb.name != "exec" { // they take any
 		return &exitError{code: exitUsage, err: fmt.Errorf("argument %d of %s is empty: %s", i+1, verb.name, verb.args),
 			hint: "does a variable of a script have no value?"}
 	}
@@ -284,8 +287,11 @@ func (c *cli) report(ctx context.Context, args []string, err error) int {
 	switch {
 	case errors.As(err, &exit):
 		code, hint = exit.code, exit.hint
+		if errors.As(err, &refused) {
+			word, hint = refused.Code, orDefault(hint, mainTooOld(refused))
+		}
 	case errors.As(err, &refused):
-		code, word = exitRefused, refused.Code
+		code, word, hint = exitRefused, refused.Code, mainTooOld(refused)
 		if refused.field != "" {
 			err = fmt.Errorf("%s %s", mainFieldName(args, refused.field), refused.fault)
 		}
@@ -315,6 +321,15 @@ func (c *cli) report(ctx context.Context, args []string, err error) int {
 		fmt.Fprintln(c.err, "hint: "+hint)
 	}
 	return code
+}
+
+// mainTooOld is the hint for what a principal refuses because it does not know it, "" for what it refuses otherwise.
+func mainTooOld(refused *protoError) string {
+	unknown := refused.Code == codeInvalid && strings.Contains(refused.Message, "json: unknown field")
+	if unknown || refused.Code == codeUnknownOp {
+		return "the principal is older than this program, and has no such thing: update it"
+	}
+	return ""
 }
 
 // mainFieldName says what the command line calls a field of a request: a flag, or an argument.

@@ -26,7 +26,7 @@ var meantVerbs = []struct{ words, hint string }{
 	{"history past", "`cdktr ps --all` lists runs, those that have ended too"},
 	{"failed failures errors problems alerts list-failed", "`cdktr attention` tells what needs a person"},
 	{"reset-failed dismiss", "`cdktr ack KEY` acknowledges what `cdktr attention` tells of"},
-	{"trigger submit enqueue execute exec invoke fire launch", "`cdktr run ID` starts a run"},
+	{"trigger submit enqueue execute invoke fire launch", "`cdktr run ID` starts a run"},
 	{"restart rerun clear", "`cdktr retry RUN` runs again what did not succeed and all behind it, with --all " +
 		"everything"},
 	{"enable unpause unmask unsuspend", "`cdktr resume ID` starts the schedule of a workflow again"},

@@ -61,6 +61,10 @@ const (
 	triggerBackfill = "backfill" // a batch makes up for a fire
 )
 
+// execWorkflow is the workflow of runs of single commands that a person asked for (the op exec). No file can have this
+// id: a slash in a path becomes a dot.
+const execWorkflow = "/exec"
+
 // Policies of a workflow file.
 const (
 	overlapSkip    = "skip"

@@ -132,6 +132,7 @@ func (c *opCall) refuse(err *protoError) { c.reply(Reply{Error: err}) }
 // principalLooks has those that only look. The connection itself takes hello and stop.
 var principalOps = opTable[*principal]{
 	{"ping", (*principal).opPing}, {"wait", (*principal).opWait}, {"run", (*principal).opRun},
+	{"exec", (*principal).opExec},
 	{"approve", (*principal).opApprove}, {"reject", (*principal).opApprove},
 	{"cancel", (*principal).opCancel}, {"retry", (*principal).opRetry}, {"pause", (*principal).opPause},
 	{"resume", (*principal).opPause}, {"drain", (*principal).opDrain}, {"undrain", (*principal).opDrain},

@@ -44,6 +44,9 @@ func (p *principal) trigger(grant *authGrant, req Request, by, from string) (str
 	switch {
 	case len(req.Key) > opsMaxKey:
 		return "", refuse(codeInvalid, "key of %d bytes: it may have %d", len(req.Key), opsMaxKey)
+	case req.Workflow == execWorkflow:
+		return "", refuse(codeNotFound, "%s is no workflow, it is what cdktr exec has run: cdktr retry RUN --all runs "+
+			"such a command again", execWorkflow)
 	case f == nil:
 		return "", noWorkflowAmong(p.catalog.ids, grant, req.Workflow)
 	case f.Spec == nil:
@@ -135,9 +138,12 @@ func (p *principal) opRetry(c *opCall) {
 		c.refuse(refuse(codeInvalid, "a retry is of all tasks or from one of them, not both"))
 	case r == nil:
 		p.looks.absentRun(c, func(r *Run) {
+			another := ": start it again with cdktr run " + r.Workflow
+			if r.Workflow == execWorkflow {
+				another = ""
+			}
 			c.refuse(refuse(codeConflict, "run %s is too old to be retried (the newest %d can be, or %d MiB of "+
-				"them): start it again with cdktr run %s",
-				r.ID, stateMaxFinished, retainMaxKept>>20, r.Workflow))
+				"them)%s", r.ID, stateMaxFinished, retainMaxKept>>20, another))
 		})
 	case runActive(r.State):
 		c.refuse(refuse(codeConflict, "run %s is %s: it can be retried when it has ended", r.ID, r.State))

@@ -110,6 +110,13 @@ type Request struct {
 	From    string `json:"from,omitempty" max:"256"`     // retry
 	Dry     bool   `json:"dry,omitempty"`                // retry and backfill
 
+	// exec: a command, and the agents that may do it.
+	Args      []string          `json:"args,omitempty"`
+	Env       map[string]string `json:"env,omitempty"`
+	Directory string            `json:"directory,omitempty" max:"4096"`
+	Timeout   Duration          `json:"timeout,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`
+
 	Of    string `json:"of,omitempty" max:"256"` // stop: the request whose stream is to end
 	Until Stamp  `json:"until,omitzero"`         // ack, pause and backfill
 
@@ -264,43 +271,6 @@ type RunRow struct {
 // protoRowOf makes the row of a whole run.
 func protoRowOf(r *Run) RunRow {
 	return RunRow{Run: r.short(), Done: r.done(), Total: r.total()}
-}
-
-// Stats is how a workflow has done. Durations are in seconds, and of the runs that had begun and were not skipped.
-type Stats struct {
-	Workflow  string        `json:"workflow"`
-	Runs      int           `json:"runs"`
-	Succeeded int           `json:"succeeded"`
-	Failed    int           `json:"failed"`
-	Cancelled int           `json:"cancelled"`
-	Crashed   int           `json:"crashed"`
-	Skipped   int           `json:"skipped,omitempty"`
-	Rate      float64       `json:"rate"` // the share that succeeded, of those that were neither cancelled nor skipped
-	P50       float64       `json:"p50"`
-	P95       float64       `json:"p95"`
-	Longest   *StatsLongest `json:"longest,omitempty"`
-	Used      TaskUse       `json:"used,omitzero"` // by all tasks of all runs; of memory, the most that one used
-	Histogram []StatsBucket `json:"histogram,omitempty"`
-	Calendar  []StatsDay    `json:"calendar"`
-}
-
-// StatsLongest is the run that took longest.
-type StatsLongest struct {
-	Run     string  `json:"run"`
-	Seconds float64 `json:"seconds"`
-}
-
-// StatsBucket counts the runs that took no longer than Upto, but longer than the Upto of the bucket before.
-type StatsBucket struct {
-	Upto  float64 `json:"upto"`
-	Count int     `json:"count"`
-}
-
-// StatsDay is a day of the calendar, in the principal's time zone.
-type StatsDay struct {
-	Day   string `json:"day"`
-	Worst string `json:"worst"` // outcome, "" without a run
-	Runs  int    `json:"runs"`
 }
 
 // WorkflowInfo is a workflow as `ls --json` prints it.
@@ -477,6 +447,9 @@ var protoOps = []protoOp{
 	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its " +
 		"progress; key makes a repeat harmless for 24 h", Role: roleTrigger,
 		Fields: []string{"workflow*", "params", "key", "wait", "follow", "n", "all"}, Stream: true},
+	{Op: "exec", Help: "queue a run of one command, task is its name; key makes a repeat harmless for 24 h",
+		Role:   roleOperator,
+		Fields: []string{"args", "task", "env", "directory", "timeout", "labels", "key"}},
 	{Op: "backfill", Help: "make runs for the fires of a schedule from since until until that have none which " +
 		"succeeded, at most n at once, as a batch; all: for each fire; state failed: for those whose run failed; " +
 		"dry: only say what would be made", Role: roleTrigger, Stream: true,

@@ -174,6 +174,11 @@ func protoTexts(req *Request) error {
 			return e
 		}
 	}
+	for _, arg := range req.Args {
+		if err := textFault(arg); err != nil {
+			return refuse(codeInvalid, "argument %q %v", textHead(arg, protoMaxName), err)
+		}
+	}
 	for _, name := range sortedKeys(req.Params) {
 		if err := textFault(name); err != nil {
 			return refuse(codeInvalid, "the name of parameter %q %v", textHead(name, protoMaxName), err)

@@ -138,7 +138,7 @@ func (w *WorkflowState) noteOutcome(r *Run) {
 			f.Recovered = true
 		}
 	case runFailed, runCrashed:
-		if r.stoppedOnly() {
+		if r.stoppedOnly() || r.Workflow == execWorkflow { // who ran that command is told
 			return
 		}
 		one := runFailure(r)

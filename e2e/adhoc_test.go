@@ -161,3 +161,96 @@ func TestRetryFrom(t *testing.T) {
 	x.Refused(2, []string{"--dry-run"}, "retry", run.ID, "--dry-run", "--wait")
 	x.Refused(5, []string{"is a workflow"}, "retry", "etl", "--dry-run")
 }
+
+// TestExec: exec ends as its command does, which gets its arguments as they are; the run is recorded as any other, and
+// survives a kill of the principal, queued and at work.
+func TestExec(t *testing.T) {
+	x := newSite(t)
+	p := x.Principal()
+	agent := x.Agent("one", "--capacity", "2", "--label", "site=x")
+	r := x.Code(7, "exec", "--", "sh", "-c", "echo told; echo warned >&2; exit 7")
+	if r.Out != "told\n" || r.Err != "warned\n" {
+		t.Errorf("it wrote %q and %q", r.Out, r.Err)
+	}
+	args := []string{"a b", "", "${params.x}", "$${y}", "$HOME", "*", `"'\`, "-l", "--", "日本"}
+	if out := x.OK(append([]string{"exec", "--", "printf", "%s|"}, args...)...); out != strings.Join(args, "|")+"|\n" {
+		t.Errorf("its arguments were %q", out)
+	}
+	if out := x.OK("exec", "--env", "A=x ${B}", "--cwd", "/", "--", "sh", "-c", `echo "$A"; pwd; cat`); out !=
+		"x ${B}\n/\n" {
+		t.Errorf("with variables and a folder: %q", out)
+	}
+	x.Code(137, "exec", "--", "sh", "-c", "kill -9 $$")
+	x.Refused(124, []string{"timed out"}, "exec", "--timeout", "0.2", "--", "sleep", "600")
+	x.Refused(126, []string{"executable"}, "exec", "--", "/etc/passwd")
+	x.Refused(127, []string{"not found"}, "exec", "--", "no-such-command")
+	x.Refused(125, []string{"--bad"}, "exec", "--bad", "--", "true")
+	x.Refused(125, []string{"--"}, "exec")
+	x.Refused(125, []string{"absolute"}, "exec", "--cwd", "tmp", "--", "true")
+	x.Refused(125, []string{"letters"}, "exec", "-n", "a b", "--", "true")
+	x.Refused(125, []string{"32768"}, "exec", "--", "echo", strings.Repeat("x", 33<<10))
+	x.Refused(125, []string{"socket"}, "exec", "--principal", "ipc://"+x.Dir+"/none", "--", "true")
+	x.Refused(5, []string{"cdktr exec"}, "run", "/exec")
+
+	// One run for each key; a run as JSON.
+	id := strings.TrimSpace(x.OK("exec", "--detach", "--key", "k", "-n", "once", "--", "true"))
+	if again := strings.TrimSpace(x.OK("exec", "--detach", "--key", "k", "-n", "once", "--", "true")); again != id {
+		t.Errorf("the same key made %s and %s", id, again)
+	}
+	x.Refused(125, []string{"another command"}, "exec", "--detach", "--key", "k", "--", "false")
+	one := harness.Decode[Run](t, x.Code(3, "exec", "--json", "--", "sh", "-c", "exit 3").Out)
+	if one.Workflow != "/exec" || one.Trigger != "manual" || one.Tasks[0].Task != "sh" || *one.Tasks[0].Exit != 3 {
+		t.Errorf("as JSON: %+v", one)
+	}
+	if out := x.OK("logs", "/exec", "--json"); out != "" {
+		t.Errorf("output of the newest: %q", out)
+	}
+	if r := x.Code(1, "retry", one.ID, "--wait"); !strings.Contains(r.Err, "exit 3") {
+		t.Errorf("a retry: %q", r.Err)
+	}
+	if out := x.OK("attention"); strings.Contains(out, "exec") {
+		t.Errorf("a command that failed needs attention: %s", out)
+	}
+	if trail := x.OK("events"); !strings.Contains(trail, `"args":["-c","exit 3"]`) {
+		t.Errorf("the audit trail does not have the command:\n%s", trail)
+	}
+
+	// Over a kill of the principal: one at work, one queued that no agent can do yet.
+	x.File("../hold", "")
+	work := x.Spawn("exec", "--", "sh", "-c", `echo begun; while [ -e "$0" ]; do sleep 0.05; done; echo over; exit 9`,
+		x.Dir+"/hold")
+	work.Saw(&work.Out, "begun")
+	far := x.Spawn("exec", "-l", "site=mars", "--", "echo", "from mars")
+	far.Saw(&far.Err, "queued: no agent .*site=mars")
+	p.Kill()
+	work.Saw(&work.Err, "connection was lost")
+	x.Principal()
+	agent.Saw(&agent.Err, "connected to the principal(?s:.)*connected to the principal")
+	if err := os.Remove(x.Dir + "/hold"); err != nil {
+		t.Fatal(err)
+	}
+	if code := work.Wait(); code != 9 || work.Out.String() != "begun\nover\n" {
+		t.Errorf("over a kill: exit code %d, %q, %q", code, work.Out.String(), work.Err.String())
+	}
+	x.Agent("two", "--label", "site=mars")
+	if code := far.Wait(); code != 0 || far.Out.String() != "from mars\n" {
+		t.Errorf("queued over a kill: exit code %d, %q", code, far.Out.String())
+	}
+
+	// Interrupted it leaves the run alone.
+	x.File("../hold", "")
+	left := x.Spawn("exec", "-n", "left", "--", "sh", "-c", `echo begun; while [ -e "$0" ]; do sleep 0.05; done`,
+		x.Dir+"/hold")
+	left.Saw(&left.Out, "begun")
+	left.Signal(syscall.SIGINT)
+	if code := left.Wait(); code != 130 {
+		t.Errorf("interrupted: exit code %d", code)
+	}
+	id = left.Saw(&left.Err, "the run goes on: cdktr logs -f (\\w{26}) shows it, cdktr cancel")[1]
+	if err := os.Remove(x.Dir + "/hold"); err != nil {
+		t.Fatal(err)
+	}
+	if run := x.await(id); run.State != runSucceeded || run.Tasks[0].Task != "left" {
+		t.Errorf("after the interruption the run is %+v", run)
+	}
+}
