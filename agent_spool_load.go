@@ -11,7 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -33,7 +33,7 @@ func (s *spool) load() error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(lives, func(a, b *spoolLife) int { return int(min(max(b.changed-a.changed, -1), 1)) })
+	sort.Slice(lives, func(i, j int) bool { return lives[i].changed > lives[j].changed })
 	for _, life := range lives {
 		left := life.last > life.acked
 		for _, seg := range life.segments {

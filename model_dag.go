@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -378,7 +379,7 @@ func (r *dagRun) reach(queue []int) (ready []int, skipped []dagSkip) {
 			ready = append(ready, i)
 		}
 	}
-	slices.Sort(ready)
+	sort.Sort(sort.IntSlice(ready))
 	return ready, skipped
 }
 

@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -53,7 +54,8 @@ func (x *Expected) usual() (u UsualLength, known bool) {
 	if x == nil || len(x.Took) < expectLeast {
 		return u, false
 	}
-	took := slices.Sorted(slices.Values(x.Took))
+	took := slices.Clone(x.Took)
+	sort.Sort(sort.Float64Slice(took))
 	n := len(took)
 	return UsualLength{Of: n, Median: took[n/2], Low: took[n/10], High: took[n-1-n/10]}, true
 }
