@@ -167,6 +167,7 @@ type cliFlags struct {
 
 	// ps, logs, events
 	workflow string
+	agent    string
 	state    string
 	grep     string
 	stderr   bool // --err

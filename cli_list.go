@@ -182,11 +182,19 @@ func psVerb() cliVerb {
 		}}
 }
 
-func doPs(ctx context.Context, c *cli, args []string) error {
+// runStateKnown refuses a state of runs that is none. "" is any.
+func runStateKnown(state string) error {
 	states := []string{runQueued, runRunning, runSucceeded, runFailed, runCancelled, runCrashed, runSkipped}
-	if c.flags.state != "" && !slices.Contains(states, c.flags.state) {
-		return usageError("--state %s: there is %s%s", textHead(c.flags.state, cliEchoMost), strings.Join(states, ", "),
-			nearHint(c.flags.state, states))
+	if state == "" || slices.Contains(states, state) {
+		return nil
+	}
+	return usageError("--state %s: there is %s%s", textHead(state, cliEchoMost), strings.Join(states, ", "),
+		nearHint(state, states))
+}
+
+func doPs(ctx context.Context, c *cli, args []string) error {
+	if err := runStateKnown(c.flags.state); err != nil {
+		return err
 	}
 	conn, err := c.dial(ctx)
 	if err != nil {

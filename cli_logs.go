@@ -15,12 +15,19 @@ import (
 
 // logsVerb is the entry of `logs`.
 func logsVerb() cliVerb {
-	return cliVerb{name: "logs", other: "logs query", args: "RUN|ID",
-		help: "print the output of a run, or of a workflow's newest run", run: doLogs,
+	return cliVerb{name: "logs", other: "logs query", args: "[RUN|ID]",
+		help: "print the output of a run, of a workflow's newest run, or of many runs", run: doLogs,
+		more: `
+Without RUN and ID it prints the output of all runs that fit, one run after the other, the oldest first. Newest 1000 of
+them are read: --since says how far back.`,
 		flags: func(f *cliFlags) {
 			f.BoolVar(&f.follow, "f", false, "go on until the run ends")
 			f.BoolVar(&f.follow, "follow", false, "the same as -f")
 			f.StringVar(&f.task, "task", "", "of this `TASK` only")
+			f.StringVar(&f.workflow, "workflow", "", "of many runs: of this `WORKFLOW`, or pattern, as 'etl.*'")
+			f.StringVar(&f.state, "state", "", "of many runs: in this `STATE`")
+			f.StringVar(&f.agent, "agent", "", "of many runs: that were on this `AGENT`, or a task of which was")
+			f.Var(&f.labels, "l", "of many runs: on agents with this label `K=V`; may be given again")
 			f.StringVar(&f.since, "since", "", "nothing older: a duration as 10m, or a time")
 			f.StringVar(&f.grep, "grep", "", "lines that match this `REGEXP`")
 			f.BoolVar(&f.stderr, "err", false, "standard error only")
@@ -32,11 +39,18 @@ func logsVerb() cliVerb {
 		examples: []string{
 			"cdktr logs etl.daily -f",
 			"cdktr logs 01JD3V5K8Q2M4N6P8R0S2T4V6W --task load --err",
-			"cdktr logs etl.daily --grep 'ERROR|timeout' -n 20",
+			"cdktr logs --workflow 'etl.*' --state failed --since 1d --grep 'ERROR|timeout'",
+			"cdktr logs -l site=london --since 1h --json",
 		}}
 }
 
 func doLogs(ctx context.Context, c *cli, args []string) error {
+	if many, err := logsAreMany(c, args); many || err != nil {
+		if err == nil {
+			err = doLogsMany(ctx, c)
+		}
+		return err
+	}
 	req, err := c.logsRequest(args)
 	if err != nil {
 		return err
@@ -90,6 +104,7 @@ type logsPrinter struct {
 	c        *cli
 	req      *Request // what is asked next: what comes behind the lines that were printed
 	number   int64    // of the newest of these
+	workflow string   // of the run, where there are many
 	terminal bool
 	live     *logsLive // nil: lines that have not ended are not asked for
 
@@ -131,9 +146,19 @@ func (p *logsPrinter) line(l *LogLine) error {
 	p.req.Run, p.req.Workflow, p.req.Last = l.Run, "", 0
 	switch {
 	case p.c.flags.json:
+		if p.workflow != "" {
+			return printJSON(&p.page, logsManyJSON{p.workflow, logJSONOf(l)})
+		}
 		return printJSON(&p.page, logJSONOf(l))
 	case p.live != nil:
 		return p.live.print(l)
+	case p.workflow != "":
+		named := *l
+		named.Task = p.workflow + " " + l.Task
+		if !p.terminal { // a terminal has a line for each run
+			named.Task = p.workflow + " " + l.Run + " " + l.Task
+		}
+		l = &named
 	}
 	return p.c.printLogLine(p.paint, p.terminal, l)
 }

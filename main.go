@@ -339,7 +339,11 @@ func mainFieldName(args []string, field string) string {
 	case verb.flags != nil:
 		f := newCLIFlags(verb.name)
 		verb.flags(f)
-		if f.Lookup(field) != nil {
+		given := func(arg string) bool {
+			name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+			return arg != name && name == field
+		}
+		if f.Lookup(field) != nil && (field != "workflow" || slices.ContainsFunc(args, given)) {
 			return "--" + field
 		}
 	}

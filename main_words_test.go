@@ -37,7 +37,7 @@ func TestMainWords(t *testing.T) {
 		{"logs -n5 hello", "logs has no flag -n5\nhint: write it apart: -n 5"},
 		{"logs -fn 5 hello", "logs has no flag -fn\nhint: write it apart: -f -n"},
 		{"logs -fn5 hello", "logs has no flag -fn5\nhint: write it apart: -f -n 5"},
-		{"logs -u hello", "an ID stands by itself"},
+		{"logs -u hello", "did you mean --workflow WORKFLOW?"},
 		{"workflows/hello.yml", "`cdktr run workflows/hello.yml` runs a file"},
 		{"run hello name=x", "did you mean -p name=x?"},
 		{"next 0 9 a b c", "cdktr next --cron '30 8 * * mon-fri'"},
