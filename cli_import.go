@@ -105,7 +105,7 @@ func doImportCrontab(ctx context.Context, c *cli, args []string) error {
 	}
 	o, err := importOwner(m.dir)
 	if err != nil {
-		return fmt.Errorf("import into %s: %w", m.dir, err)
+		return &exitError{code: exitRefused, err: fmt.Errorf("import into %s: %w", m.dir, err)}
 	}
 	if err := o.do(func() error { return m.plan(ctx) }); err != nil {
 		return err

@@ -95,8 +95,10 @@ func crontabRead(sources []crontabSource, now time.Time, zone *time.Location) []
 	}
 	locks := map[string]int{}
 	for _, j := range jobs {
-		j.convert(true)
-		locks[j.lock]++
+		if j.Fault == "" { // else it stands for what was not read
+			j.convert(true)
+			locks[j.lock]++
+		}
 	}
 	for _, j := range jobs {
 		if j.lock != "" && locks[j.lock] > 1 { // it keeps several lines apart

@@ -24,6 +24,10 @@ func crontabLines(src *crontabSource) (jobs []*crontabJob) {
 	env := map[string]string{}
 	var above []string // the comment above the line
 	for n, line := range strings.Split(src.Text, "\n") {
+		if n == crontabMaxLines {
+			return append(jobs, &crontabJob{Source: src.Name, Line: n + 1,
+				Fault: fmt.Sprintf("the crontab has more than %d lines: the rest was not read", n)})
+		}
 		line = strings.TrimLeft(strings.TrimRight(line, "\r"), crontabBlanks)
 		if strings.HasPrefix(line, "#") {
 			above = append(above, line)
@@ -37,10 +41,6 @@ func crontabLines(src *crontabSource) (jobs []*crontabJob) {
 				user: src.User, about: crontabAbout(above)})
 		}
 		above = nil
-		if n == crontabMaxLines {
-			return append(jobs, &crontabJob{Source: src.Name, Line: n + 2,
-				Fault: fmt.Sprintf("the crontab has more than %d lines: the rest was not read", n)})
-		}
 	}
 	return jobs
 }

@@ -244,8 +244,8 @@ func shellGroup(command string) (inside string, ok bool) {
 				continue
 			}
 		}
-		_, comment, whole := shellSplit(inside)
-		return strings.TrimSpace(inside), whole && comment == ""
+		parts, comment, whole := shellSplit(inside)
+		return strings.TrimSpace(inside), whole && comment == "" && len(parts) > 0
 	}
 	return "", false
 }

@@ -284,6 +284,16 @@ func TestCrontabForms(t *testing.T) {
 	}
 }
 
+// TestCrontabBounds: what is more than the bound is named, and the rest read.
+func TestCrontabBounds(t *testing.T) {
+	t.Parallel()
+	text := "0 4 * * * x\n" + strings.Repeat("#\n", crontabMaxLines) + "0 4 * * * y\n"
+	jobs := crontabRead([]crontabSource{{Name: "tab", Text: text}}, time.Time{}, time.UTC)
+	if len(jobs) != 2 || jobs[0].Spec == nil || !strings.Contains(jobs[1].Fault, "more than 10000 lines") {
+		t.Errorf("of too many lines came %d jobs, at last %+v", len(jobs), jobs[len(jobs)-1])
+	}
+}
+
 // TestCrontabLocks: a lock that keeps several lines apart stays where it is.
 func TestCrontabLocks(t *testing.T) {
 	t.Parallel()
@@ -567,4 +577,31 @@ func FuzzCrontab(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestCrontabDocs: the file that docs/coming-from-cron.md has before and after is what import makes of it.
+func TestCrontabDocs(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/coming-from-cron.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "## One file, before and after\n")
+	blocks := strings.Split(section, "```")
+	if len(blocks) < 4 {
+		t.Fatal("there are no two blocks")
+	}
+	plain := func(text string) string { // without comments and empty lines
+		var lines []string
+		for line := range strings.Lines(text) {
+			if strings.TrimSpace(line) != "" && line[0] != '#' {
+				lines = append(lines, line)
+			}
+		}
+		return strings.Join(lines, "")
+	}
+	j := crontabOne(t, crontabSource{Name: "/etc/cron.d/certbot", Kind: crontabOfSystem, Text: blocks[1]})
+	if got, want := plain(j.file()), plain(strings.TrimPrefix(blocks[3], "yaml\n")); got != want {
+		t.Errorf("import makes\n%s\nand the document says\n%s", got, want)
+	}
 }
