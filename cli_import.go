@@ -60,6 +60,7 @@ type crontabImport struct {
 	jobs    []*crontabJob
 	files   []*importedFile // the file of defaults, and one for each job that has a workflow
 	gone    []*importedFile
+	above   map[string]bool // the keys that hold for them by a file of defaults above
 }
 
 // importCrontabVerb is the entry of `import crontab`.
@@ -87,7 +88,7 @@ Exit code 2: there is a line that cannot be read; the others were imported.`,
 }
 
 func doImportCrontab(ctx context.Context, c *cli, args []string) error {
-	m := &crontabImport{c: c, dir: c.flags.out}
+	m := &crontabImport{c: c, dir: c.flags.out, above: map[string]bool{}}
 	if err := m.find(ctx, args); err != nil {
 		return err
 	}
@@ -161,11 +162,16 @@ func (m *crontabImport) plan(ctx context.Context) error {
 			continue
 		}
 		f := &importedFile{name: filepath.Join(m.dir, j.Spec.ID+".yml"), text: j.file()}
-		_, faults, _ := workflowParseAt(f.name, j.Spec.ID, []byte(f.text),
+		_, faults, from := workflowParseAt(f.name, j.Spec.ID, []byte(f.text),
 			append([]workflowDefaults{{file: defaults.name, data: beside}}, above...), workflowClock{})
 		if at := slices.IndexFunc(faults, func(f workflowFault) bool { return !f.Warning }); at >= 0 {
 			j.Spec, j.Fault = nil, faults[at].Message
 			continue
+		}
+		for key, file := range from {
+			if file != defaults.name {
+				m.above[file+": "+key] = true
+			}
 		}
 		if err := m.compare(f); err != nil {
 			return err
@@ -259,7 +265,7 @@ func (m *crontabImport) findGone(planned map[string]bool) error {
 // write writes what is new or changed. Each file is there whole, or not at all.
 func (m *crontabImport) write() error {
 	if err := os.MkdirAll(m.dir, 0o755); err != nil {
-		return fmt.Errorf("make folder: %w", err)
+		return &exitError{code: exitRefused, err: fmt.Errorf("make folder: %w", err)}
 	}
 	for _, f := range m.files {
 		if f.action != importNew && f.action != importChanged {
@@ -402,6 +408,9 @@ func (m *crontabImport) print(l *importLine) error {
 func (m *crontabImport) hints(o *owner, users []string) {
 	if f := m.files[0]; f.action == importKept {
 		m.c.say(f.name + " stays as it is: " + f.why)
+	}
+	for _, key := range sortedKeys(m.above) {
+		m.c.say("this holds for them too, by " + key)
 	}
 	if len(users) > 0 {
 		m.c.say("their users are " + strings.Join(users, ", ") + ": an agent of root's runs them all, any other its " +

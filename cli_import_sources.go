@@ -105,10 +105,13 @@ func (m *crontabImport) add(ctx context.Context, name string) error {
 		return err
 	}
 	kind, whose, private := crontabOfUser, "", name == "-"
-	full, _ := filepath.Abs(name) // for its folder alone
+	full, err := filepath.Abs(name)
+	if err != nil {
+		return err
+	}
 	switch {
 	case name == "-":
-		name = "standard input"
+		full = "standard input"
 	case filepath.Base(full) == "anacrontab":
 		kind = crontabOfDays
 	case strings.HasPrefix(full, "/var/spool/cron/"):
@@ -124,13 +127,16 @@ func (m *crontabImport) add(ctx context.Context, name string) error {
 			private = info.Mode().Perm()&0o004 == 0
 		}
 	}
-	return m.take(name, whose, kind, string(text), private)
+	return m.take(full, whose, kind, string(text), private)
 }
 
 // folder reads the files of a folder as cron does: it passes over those with a dot in their name, which are of editors
 // and of package managers.
 func (m *crontabImport) folder(ctx context.Context, dir string) error {
 	entries, err := diskList(ctx, nil, dir, dir)
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,8 @@ func TestMainWords(t *testing.T) {
 		{"helo", "did you mean `cdktr help`?"},
 		{"hlep", "did you mean `cdktr help`?"},
 		{"stats2", "did you mean `cdktr stats`?"},
+		{"import", "`cdktr import crontab` makes workflows"}, {"crontab", "`cdktr import crontab` makes workflows"},
+		{"export", "`cdktr export crontab` prints workflows"}, {"cron", "`cdktr import crontab` makes workflows"},
 		{"trigerr", "`cdktr run ID` starts a run"},
 		{"workflws", "`cdktr ls` lists workflows"},
 		{"start agnt", "did you mean `cdktr start agent`?"},
