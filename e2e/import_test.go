@@ -75,13 +75,14 @@ func TestImportRuns(t *testing.T) {
 	}
 	// handlers mail, if there is a sendmail
 	mail := x.Dir + "/mail"
-	text := strings.ReplaceAll(importRead(t, x, "workflows/cron/defaults.yml"), "/usr/sbin/sendmail -i -t", "cat >> "+mail)
+	text := importRead(t, x, "workflows/cron/defaults.yml")
+	text = strings.ReplaceAll(text, "/usr/sbin/sendmail -i -t", "cat >> "+mail)
 	x.File("cron/defaults.yml", strings.ReplaceAll(text, "/usr/sbin/sendmail", "/bin/cat"))
 	x.Principal("--with-agent")
 	want := map[int]string{
 		6: " hello  world |/bin/sh|/usr/bin:/bin|ops@example.org|" + x.Dir + "\n",
-		7: "one\ntwo % three\n", 8: "a\\b\n\\d\n", 9: "", 10: "/\n", 11: "locked\ntwice\n", 12: "spread\n", 13: "in time\n",
-		14: "early\nlate\n", 17: "bash\n", 18: "a\nb\n",
+		7: "one\ntwo % three\n", 8: "a\\b\n\\d\n", 9: "", 10: "/\n", 11: "locked\ntwice\n", 12: "spread\n",
+		13: "in time\n", 14: "early\nlate\n", 17: "bash\n", 18: "a\nb\n",
 	}
 	for _, l := range lines {
 		out, ok := want[l.Line]
@@ -96,7 +97,8 @@ func TestImportRuns(t *testing.T) {
 			t.Errorf("line %d, %s, wrote %q, want %q", l.Line, l.Workflow, got, out)
 		}
 	}
-	if text = importRead(t, x, "mail"); !strings.Contains(text, "To: ops@example.org\n") || !strings.Contains(text, "Subject: Cron <") ||
+	text = importRead(t, x, "mail")
+	if !strings.Contains(text, "To: ops@example.org\n") || !strings.Contains(text, "Subject: Cron <") ||
 		!strings.Contains(text, "\n\none\ntwo % three\n") {
 		t.Errorf("the mail is %s", text)
 	}
@@ -125,7 +127,8 @@ func TestImportAgain(t *testing.T) {
 	actions := func(args ...string) string {
 		t.Helper()
 		var got []string
-		for _, l := range harness.Lines[importLine](t, x.OK(append([]string{"import", "crontab", "tab", "--json"}, args...)...)) {
+		out := x.OK(append([]string{"import", "crontab", "tab", "--json"}, args...)...)
+		for _, l := range harness.Lines[importLine](t, out) {
 			got = append(got, strings.TrimPrefix(l.Workflow, "cron.")+" "+l.Action)
 		}
 		return strings.Join(got, ", ")
@@ -144,10 +147,12 @@ func TestImportAgain(t *testing.T) {
 	if got := actions(); got != "alpha same, beta same, gamma same, delta same" {
 		t.Errorf("second: %s", got)
 	}
-	x.File("cron/beta.yml", strings.Replace(importRead(t, x, "workflows/cron/beta.yml"), "run: beta", "run: beta --mine", 1))
+	mine := importRead(t, x, "workflows/cron/beta.yml")
+	x.File("cron/beta.yml", strings.Replace(mine, "run: beta", "run: beta --mine", 1))
 	importWrite(t, x, "1 3 * * * alpha\n1 4 * * * beta\n0,30 2 * * * delta\n")
 	r = x.Code(0, "import", "crontab", "tab", "--diff")
-	for _, want := range []string{"-schedule: \"0 3 * * *\"\n+schedule: \"1 3 * * *\"\n", "-    run: beta --mine\n+    run: beta\n"} {
+	for _, want := range []string{"-schedule: \"0 3 * * *\"\n+schedule: \"1 3 * * *\"\n",
+		"-    run: beta --mine\n+    run: beta\n"} {
 		if !strings.Contains(r.Out, want) {
 			t.Errorf("--diff lacks %q:\n%s", want, r.Out)
 		}
@@ -180,8 +185,8 @@ func TestImportRefused(t *testing.T) {
 	}
 	x.Refused(2, []string{"nowhere", "no such file"}, "import", "crontab", "nowhere")
 	x.Refused(2, []string{"one FILE"}, "import", "crontab", "a", "b")
-	x.Refused(5, []string{"no workflows folder", "nothing was written", "--out"}, "import", "crontab", "tab", "--workflows",
-		"nowhere")
+	x.Refused(5, []string{"no workflows folder", "nothing was written", "--out"}, "import", "crontab", "tab",
+		"--workflows", "nowhere")
 	x.File("mine/own.yml", "tasks: {a: {run: x}}\n")
 	x.Refused(5, []string{"own.yml", "not import's", "--out"}, "import", "crontab", "tab", "--out", "workflows/mine")
 	x.File("theirs/defaults.yml", "env: {A: b}\n")
@@ -214,15 +219,16 @@ func TestImportFolder(t *testing.T) {
 	} {
 		err = os.MkdirAll(folder, 0o755)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(folder, name), []byte(strings.ReplaceAll(text, "USER", me.Username)), 0o644)
+			text = strings.ReplaceAll(text, "USER", me.Username)
+			err = os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	r := x.Code(0, "import", "crontab", "cron.d")
-	if !strings.Contains(r.Out, "cron.d/web:2") || strings.Contains(r.Out, "old") || !strings.Contains(r.Err, "dpkg-old") ||
-		!strings.Contains(r.Err, "their users are "+me.Username) {
+	if !strings.Contains(r.Out, "cron.d/web:2") || strings.Contains(r.Out, "old") ||
+		!strings.Contains(r.Err, "dpkg-old") || !strings.Contains(r.Err, "their users are "+me.Username) {
 		t.Errorf("the report is %s%s", r.Out, r.Err)
 	}
 	first := x.OK("export", "crontab", "cron.*", "--system")
