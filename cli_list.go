@@ -172,7 +172,7 @@ func psVerb() cliVerb {
 			f.StringVar(&f.since, "since", "", "queued since: a duration as 24h, or a time")
 			f.count(50, "at most `N`")
 			f.BoolVar(&f.watch, "watch", false, watchHelp)
-			f.BoolVar(&f.tree, "tree", false, "runs that tasks have started, below the run of the task")
+			f.BoolVar(&f.tree, "tree", false, "runs that another has started or fired, below that one")
 		},
 		examples: []string{
 			"cdktr ps",

@@ -496,21 +496,29 @@ func (r *Run) short() *Run {
 	return &c
 }
 
-// runTree puts each run behind the run whose task has started it, the oldest first, and says how deep each then is.
-// What has no parent in the list stays in its order.
+// above gives the run that has brought about this one: its task has started it, or its end has fired it; "" for none.
+func (r *Run) above() string {
+	if r.Parent == "" && r.Event != nil && r.Event.Kind == listenOnWorkflow {
+		return r.Event.Run
+	}
+	return r.Parent
+}
+
+// runTree puts each run behind the run that has brought it about, the oldest first, and says how deep each then is.
+// What has none of these in the list stays in its order.
 func runTree(runs []*Run) (sorted []*Run, depths []int) {
 	below, listed := map[string][]*Run{}, make(map[string]bool, len(runs))
 	for _, r := range runs {
 		listed[r.ID] = true
 	}
 	for _, r := range runs {
-		if r.Parent != "" && listed[r.Parent] {
-			below[r.Parent] = append(below[r.Parent], r)
+		if up := r.above(); listed[up] {
+			below[up] = append(below[up], r)
 		}
 	}
 	sorted, depths = make([]*Run, 0, len(runs)), make([]int, 0, len(runs))
 	var add func(r *Run, depth int)
-	add = func(r *Run, depth int) { // a parent is older than its children: there is no circle
+	add = func(r *Run, depth int) { // the run above is older: there is no circle
 		sorted, depths = append(sorted, r), append(depths, depth)
 		children := below[r.ID]
 		sort.Slice(children, func(i, j int) bool { return children[i].ID < children[j].ID })
@@ -519,7 +527,7 @@ func runTree(runs []*Run) (sorted []*Run, depths []int) {
 		}
 	}
 	for _, r := range runs {
-		if r.Parent == "" || !listed[r.Parent] {
+		if !listed[r.above()] {
 			add(r, 0)
 		}
 	}

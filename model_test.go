@@ -309,17 +309,20 @@ func fieldFilled[S any](t *testing.T, of S, field reflect.StructField) S {
 	return of
 }
 
-// TestRunTree puts runs behind the run whose task has started them.
+// TestRunTree puts runs behind the run whose task has started them, or whose end has fired them.
 func TestRunTree(t *testing.T) {
 	t.Parallel()
 	runs := []*Run{{ID: "5", Parent: "2"}, {ID: "4", Parent: "3"}, {ID: "3", Parent: "1"}, {ID: "2", Parent: "1"},
-		{ID: "1"}, {ID: "0", Parent: "gone"}}
+		{ID: "1"}, {ID: "0", Parent: "gone"},
+		{ID: "7", Event: &RunEvent{Kind: listenOnWorkflow, Run: "6"}}, {ID: "6"},
+		{ID: "8", Event: &RunEvent{Kind: listenOnWorkflow, Run: "gone"}},
+		{ID: "9", Event: &RunEvent{Kind: listenOnFile}}}
 	sorted, depths := runTree(runs)
 	text := ""
 	for i, r := range sorted {
 		text += "  "[:depths[i]] + r.ID + " "
 	}
-	if want := "1  2   5  3   4 0 "; text != want {
+	if want := "1  2   5  3   4 0 6  7 8 9 "; text != want {
 		t.Errorf("%q, want %q", text, want)
 	}
 }

@@ -282,10 +282,10 @@ func (l *tuiList) fill(m *tuiModel) {
 	}
 }
 
-// tree puts runs that tasks have started below the run of the task, and says how deep those are. Any other order than
+// tree puts runs below the run that has brought them about, and says how deep those are. Any other order than
 // that by time takes each run by itself.
 func (l *tuiList) tree(m *tuiModel, ids []string) (sorted []string, depths map[string]int) {
-	isChild := func(id string) bool { return l.run(m, id).Parent != "" }
+	isChild := func(id string) bool { return l.run(m, id).above() != "" }
 	if l.kind != tuiRuns || l.sort != 0 || !slices.ContainsFunc(ids, isChild) {
 		return ids, nil
 	}
