@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui.go: the terminal UI: the loop that owns all of it. The terminal, the principal and signals feed it. It is a
 // client of the principal like any other. It sleeps while there is nothing to show: no ticker runs.
 

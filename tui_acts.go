@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_acts.go: the keys that change something. Each says what it asks for, and then what the principal answers. Nothing
 // on the screen changes before that.
 

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_approve.go: how a person says yes or no in the UI to a task that waits for that. A question comes first: on the
 // screen of what needs a person a stray key must do no harm. Then comes a line for a comment.
 

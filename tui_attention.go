@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_attention.go: the screen of what needs a person: runs that failed and that nobody has looked at, files that do
 // not load, lost agents, overdue fires. Below the list stands all that is known of the selected one.
 

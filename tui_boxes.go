@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_boxes.go: the boxes above the screen: a question, the form of a workflow's parameters, the help.
 
 package main

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_draw.go: one frame: the header, the body that a screen draws, the status row and the row of keys.
 
 package main

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_events.go: the screen of the audit trail: who did what to what. It holds the newest events, and follows new ones.
 
 package main

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_keys.go: which key does what, a table for each screen. The last row, the help and the tests are made from these
 // tables; tui_press.go looks a key up in them.
 

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_link.go: the terminal UI's end of the connection to the principal. Everything goes over one: the lists and their
 // changes, the output that is followed, and requests; ids tell them apart. A goroutine dials and reads. The loop sends,
 // which never waits.

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_list.go: the lists of workflows, runs and agents. One type serves all three; tuiListKinds has what differs.
 
 package main

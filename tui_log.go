@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_log.go: the screen of the output of a run or of one of its tasks.
 
 package main

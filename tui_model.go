@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_model.go: what the terminal UI knows of its principal: the rows that the op watch has sent, and how good that
 // knowledge is. The loop of tui.go alone uses it.
 

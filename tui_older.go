@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_older.go: the runs before the newest. The principal has them in its history. A list of runs asks for a page of
 // them when the user reaches its end. They have ended, and do not change.
 

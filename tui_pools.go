@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_pools.go: the screen of pools: who has their places, and who waits for them, in the order in which they are to
 // have them.
 

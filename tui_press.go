@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_press.go: the way of a key that was pressed: through the box above the screen and the prompt to the table of
 // keys.
 

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_prompt.go: the row in which the user types: filters, searches, commands.
 
 package main

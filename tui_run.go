@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_run.go: the screen of one run: its tasks, and the output of the selected one. It shows what the principal said
 // last, and asks anew after each change of the run.
 

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_screen.go: what a screen is, and the stack of them of which the last one is shown.
 
 package main

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_source.go: the screen of a workflow's definition, with the faults of its file.
 
 package main

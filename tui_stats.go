@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_stats.go: the screen of a workflow's statistics.
 
 package main

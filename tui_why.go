@@ -1,3 +1,5 @@
+//go:build !noui
+
 // tui_why.go: why a key does nothing on the selected row now. The last row of the screen leaves such a key out, and
 // who presses it all the same is told.
 

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // view.go: what all screens of the terminal UI have in common: areas, the looks of states, times, and a pen. The files
 // of this room draw into a grid. Each draws from a struct that holds all it shows, and has no clock and no connection.
 

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // view_dialog.go: a question before something that cannot be undone, and the form for the parameters of a run. A
 // question is answered yes only by a key for that: enter means no, and pasted text means nothing.
 

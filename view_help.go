@@ -1,3 +1,5 @@
+//go:build !noui
+
 // view_help.go: the help: the keys, and what the glyphs mean. Its rows come from the tables of keys, so none is
 // missing.
 

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // view_input.go: one line that the user types, in a prompt or a field of a form, and what finds the typed text in a
 // log. The line has the keys of a shell, a history, and completion of words.
 

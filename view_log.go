@@ -1,3 +1,5 @@
+//go:build !noui
+
 // view_log.go: a log as the terminal UI holds it: its newest lines within a bound, which of them are shown, where the
 // reader is, and the search. view_log_draw.go draws it. One goroutine uses it.
 

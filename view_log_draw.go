@@ -1,3 +1,5 @@
+//go:build !noui
+
 // view_log_draw.go: a log on the screen: which rows are on it, how a reader moves through them, and how they are drawn.
 
 package main

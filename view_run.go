@@ -1,3 +1,5 @@
+//go:build !noui
+
 // view_run.go: the screen of one run: its state, how many tasks are in which state, and the tasks, as a table
 // (view_run_table.go), in waves, or on a time axis (both view_run_time.go). Its caller draws the log of the selected
 // task beside or below them.

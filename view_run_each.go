@@ -1,3 +1,5 @@
+//go:build !noui
+
 // view_run_each.go: the instances of a task with foreach on the screen of a run. The task's row says how many are over.
 // The instances have rows of their own below it while it is open.
 

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // view_run_table.go: the tasks of a run as a table. Wide areas show everything about the run at once: waves, table,
 // facts of the selected task, log.
 

@@ -1,3 +1,5 @@
+//go:build !noui
+
 // view_run_time.go: the tasks of a run on a time axis, which shows where the time went, with the critical path; and the
 // tasks in waves, which show how wide the work is and how far it has come.
 

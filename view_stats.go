@@ -1,3 +1,5 @@
+//go:build !noui
+
 // view_stats.go: the statistics of a workflow as a screen of text: how often it succeeds, how long it takes, a
 // histogram of that, and a calendar of the last weeks.
 

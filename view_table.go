@@ -1,3 +1,5 @@
+//go:build !noui
+
 // view_table.go: a table that scrolls, and the frame around every screen: header, status row, key row.
 
 package main
