@@ -18,8 +18,8 @@ func logsVerb() cliVerb {
 	return cliVerb{name: "logs", other: "logs query", args: "[RUN|ID]",
 		help: "print the output of a run, of a workflow's newest run, or of many runs", run: doLogs,
 		more: `
-Without RUN and ID it prints the output of all runs that fit, one run after the other, the oldest first. Newest 1000 of
-them are read: --since says how far back.`,
+Without RUN and ID it prints the output of all runs that fit, one run after the other, the oldest first. The newest
+1000 of them are read: --since says how far back.`,
 		flags: func(f *cliFlags) {
 			f.BoolVar(&f.follow, "f", false, "go on until the run ends")
 			f.BoolVar(&f.follow, "follow", false, "the same as -f")
@@ -73,6 +73,9 @@ func doLogs(ctx context.Context, c *cli, args []string) error {
 func (c *cli) logsRequest(args []string) (req Request, err error) {
 	if len(args) == 2 && args[0] == "tail" { // CDKTR's word
 		args, c.flags.follow = args[1:], true
+	}
+	if len(args) == 0 {
+		return req, usageError("name a RUN, a workflow ID, or which runs: --since 1h, --workflow, --state, --agent, -l")
 	}
 	name, err := oneArg(args, "logs", "RUN or workflow ID")
 	if err != nil {
