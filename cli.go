@@ -139,6 +139,7 @@ type cliFlags struct {
 	batch string
 
 	backfill cliBackfill
+	wrap     cliWrap
 
 	timeout time.Duration // wait, exec
 	dry     bool          // --dry-run of retry, backfill

@@ -16,8 +16,8 @@ TestLayers reads the table from here and holds the code to it. .ci/room NAME run
 	room       what is in it                                    may use
 	main       the table of all verbs; signals, exit codes      cli model proto sys term tui
 	tui        the terminal UI: a loop, a link, screens, keys   cli model proto state term view wire
-	cli        the verbs of the command line; settings          agent auth compat crontab model principal proto sched
-	                                                            state store sys term unit wire workflow
+	cli        the verbs of the command line; settings          agent auth compat crontab exec model principal proto
+	                                                            sched state store sys term unit wire workflow
 	compat     the dialect of CDKTR's clients and agents        auth model principal proto state store wire workflow
 	principal  the loop that owns the state; requests, streams  auth model proto sched state store sys wire workflow
 	view       draws each screen from a struct that says all    model proto state term

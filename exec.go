@@ -71,10 +71,14 @@ type procSpec struct {
 	Env  []string
 	Dir  string
 
-	// Stdin is what it reads on standard input, "" is nothing. Umask is its file mode creation mask in octal digits, ""
+	// Input is the file that it reads on standard input; nil: Stdin is what it reads there, "" is nothing. Umask is its file mode creation mask in octal digits, ""
 	// is ours.
+	Input *os.File
 	Stdin string
 	Umask string
+
+	// Stay: what the main process leaves behind when it ends by itself may go on.
+	Stay bool
 
 	// User is whom it runs as; nil: as we do.
 	User *procUser

@@ -58,6 +58,14 @@ func (p *proc) endSeen() (over bool) {
 	} else if p.lingers {
 		return false
 	}
+	if p.spec.Stay {
+		p.ps.mu.Lock()
+		stays := p.reason == ""
+		p.ps.mu.Unlock()
+		if stays {
+			return true
+		}
+	}
 	left := p.roster.look() // when there is nothing this costs one short read
 	if len(left) == 0 {
 		return true

@@ -51,7 +51,7 @@ func (ps *procs) begin(ctx context.Context, spec procSpec) (*proc, error) {
 	if err != nil {
 		return nil, err
 	}
-	stdin, err := ps.openStdin(spec.Stdin)
+	stdin, err := ps.openStdin(&spec)
 	if err != nil {
 		return nil, procStartError(spec, path, fmt.Errorf("hand over its standard input: %w", err))
 	}
@@ -149,10 +149,21 @@ func procTraitsOf(spec *procSpec) (traits procTraits, err error) {
 	return traits, nil
 }
 
-// openStdin opens what a process with that text for its standard input reads. A text is in a file without a name, which
-// is gone with the last process that has it: so nobody need write while the process reads, as fast or slowly as it
-// likes. The caller closes what is not ps.null.
-func (ps *procs) openStdin(text string) (*os.File, error) {
+// openStdin opens what a process reads on its standard input. A text is in a file without a name, which is gone with
+// the last process that has it: so nobody need write while the process reads, as fast or slowly as it likes. Of a file
+// it gives a copy, for the fork wants a descriptor above 2. The caller closes what is not ps.null.
+func (ps *procs) openStdin(spec *procSpec) (*os.File, error) {
+	text := spec.Stdin
+	if spec.Input != nil {
+		fd, err := unix.FcntlInt(spec.Input.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+		if err == unix.EBADF { // it was closed before we began
+			return ps.null, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return os.NewFile(uintptr(fd), spec.Input.Name()), nil
+	}
 	if text == "" {
 		return ps.null, nil
 	}

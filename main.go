@@ -24,7 +24,8 @@ import (
 func mainVerbs() (verbs []cliVerb) {
 	for _, verb := range []func() cliVerb{
 		startPrincipalVerb, startAgentVerb,
-		runVerb, execVerb, backfillVerb, waitVerb, cancelVerb, retryVerb, approveVerb, rejectVerb, logsVerb,
+		runVerb, execVerb, backfillVerb, wrapVerb, waitVerb, cancelVerb, retryVerb, approveVerb, rejectVerb,
+		logsVerb,
 		pauseVerb, resumeVerb, rescanVerb,
 		drainVerb, undrainVerb, forgetVerb,
 		lsVerb, showVerb, psVerb, whyVerb, nextVerb, graphVerb, validateVerb, schemaVerb, agentsVerb,
@@ -238,7 +239,8 @@ func mainWords(verb *cliVerb, f *cliFlags, words []string) error {
 		return &exitError{code: exitUsage, err: fmt.Errorf("%s takes no arguments, only flags: %q", verb.name,
 			textHead(words[0], cliEchoMost)), hint: hint}
 	}
-	if i := slices.Index(words, ""); i >= 0 && verb.name != "completion" && verb.name != "exec" { // they take any
+	bare := slices.Contains([]string{"completion", "exec", "wrap"}, verb.name) // they take any
+	if i := slices.Index(words, ""); i >= 0 && !bare {
 		return &exitError{code: exitUsage, err: fmt.Errorf("argument %d of %s is empty: %s", i+1, verb.name, verb.args),
 			hint: "does a variable of a script have no value?"}
 	}

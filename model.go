@@ -59,6 +59,7 @@ const (
 	triggerWorkflow = "workflow"
 	triggerEvent    = "event"    // one of the workflow's listeners
 	triggerBackfill = "backfill" // a batch makes up for a fire
+	triggerWrap     = "wrap"     // cdktr wrap, which has done it itself
 )
 
 // execWorkflow is the workflow of runs of single commands that a person asked for (the op exec). No file can have this

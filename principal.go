@@ -180,6 +180,7 @@ func (p *principal) recover() error {
 	p.timetable.notePause("")
 	for id, w := range p.state.Workflows {
 		p.timetable.notePause(id)
+		p.attention.noteTrouble(id)
 		for _, l := range w.Left {
 			p.fleet.left[l.Run] = id
 		}

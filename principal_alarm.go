@@ -67,9 +67,9 @@ func alarmNew(p *principal) *alarm {
 // observe has the alarm look after an event that may bring or end something that needs a person.
 func (a *alarm) observe(c change) {
 	e := c.event
-	if a.attention.expects[e.Workflow] {
+	if a.attention.expects[e.Workflow] || e.Kind == evRecorded {
 		switch e.Kind {
-		case evQueued, evRequeued, evRunStarted, evRunFinished, evRunEnded:
+		case evQueued, evRequeued, evRunStarted, evRunFinished, evRunEnded, evRecorded:
 			a.stirred = true
 		}
 	}
@@ -83,7 +83,9 @@ func (a *alarm) observe(c change) {
 		if _, told := a.state.Told[stateKey("overdue", e.Workflow, "")]; told {
 			a.stirred = true
 		}
-	case evRunFinished, evRunEnded:
+	case evWrapForgot:
+		a.stirred = true
+	case evRunFinished, evRunEnded, evRecorded:
 		bad := c.run != nil && (c.run.State == runFailed || c.run.State == runCrashed)
 		a.stirred = a.stirred || bad || a.toldOf(e.Workflow)
 	case evSkipped, evTaskAnswered, evCancelling:

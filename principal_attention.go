@@ -49,6 +49,7 @@ type attention struct {
 	listeners *listeners
 
 	expects   map[string]bool // workflows that have the key expect
+	wraps     map[string]bool // names that runs were recorded for
 	troubled  map[string]bool // workflows with something that needs a person, acknowledged or not
 	warned    *AttentionItem  // the item of all files that load with warnings; nil: there are none
 	troubleAt time.Time       // when acknowledged troubles are next looked at
@@ -58,7 +59,7 @@ type attention struct {
 func attentionNew(p *principal) *attention {
 	return &attention{principalLoop: p.principalLoop, catalog: p.catalog, queue: p.queue, output: p.output,
 		fleet: p.fleet, timetable: p.timetable, asks: p.asks, listeners: p.listeners, troubled: map[string]bool{},
-		expects: map[string]bool{}}
+		expects: map[string]bool{}, wraps: map[string]bool{}}
 }
 
 // observe keeps the set of workflows in trouble.
@@ -303,6 +304,9 @@ func (a *attention) changesAt(now time.Time) (next time.Time) {
 		note(o.needsNext(now))
 	}
 	a.expectedAt(now, note)
+	for id := range a.wraps {
+		note(a.state.wrapped(id).Due.Time)
+	}
 	a.pausedAt(note)
 	if at, ok := a.timetable.sched.firstDue(); ok && !at.After(now) {
 		note(at.Add(attentionLate))
@@ -333,7 +337,12 @@ func (a *attention) noteTrouble(id string) {
 		delete(a.expects, id)
 	}
 	key, _ := attentionFault(f)
-	failures := f != nil && ws != nil && len(ws.Failures) > 0
+	if ws != nil && ws.Wrap != nil {
+		a.wraps[id] = true
+	} else if len(a.wraps) > 0 {
+		delete(a.wraps, id)
+	}
+	failures := (f != nil || a.wraps[id]) && ws != nil && len(ws.Failures) > 0
 	if key != "" || failures {
 		a.troubled[id] = true
 		return
@@ -630,6 +639,7 @@ func (a *attention) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 	a.eachKnot(grant, fn)
 	a.eachUnplaced(grant, a.cfg.now(), fn)
 	a.eachExpected(grant, a.cfg.now(), fn)
+	a.eachWrapLate(grant, a.cfg.now(), fn)
 	if !grant.may(protoOpOf("agents")) {
 		return
 	}

@@ -23,7 +23,7 @@ const logMaxWhy = 200
 // logEnd logs that a run has ended: as a warning if somebody may have to look after it. Only on the loop.
 func (p *principal) logEnd(c change) {
 	r := c.run
-	over := c.event.Kind == evRunFinished || c.event.Kind == evRunEnded
+	over := c.event.Kind == evRecorded || c.event.Kind == evRunFinished || c.event.Kind == evRunEnded
 	if !over || r == nil || runActive(r.State) {
 		return
 	}

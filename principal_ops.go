@@ -138,6 +138,7 @@ var principalOps = opTable[*principal]{
 	{"resume", (*principal).opPause}, {"drain", (*principal).opDrain}, {"undrain", (*principal).opDrain},
 	{"forget", (*principal).opForget}, {"backup", (*principal).opBackup}, {"ack", (*principal).opAck},
 	{"alarm", (*principal).opAlarm}, {"backfill", (*principal).opBackfill},
+	{"record", (*principal).opRecord},
 }
 
 // opTable says what carries each op out. Unlike a map it costs the start of the process nothing.

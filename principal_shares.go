@@ -45,6 +45,9 @@ type shareParty struct {
 	// until then its messages have used up its pace
 	paid time.Time
 	left time.Time // when it gave back something last
+	// runs that it has recorded since then, see record
+	records      int
+	recordsSince time.Time
 
 	asking, reading chan struct{} // a token for each of its looks that has such a slot
 }
@@ -95,7 +98,8 @@ func (p *shareParty) give(count *int) {
 // over says whether a party may be forgotten: it has nothing, and would gain nothing by coming back as a new one. The
 // caller holds shares.mu.
 func (p *shareParty) over(now time.Time) bool {
-	return p.conns+p.streams+p.looks == 0 && now.After(p.paid) && now.Sub(p.left) > paceRest
+	recorded := p.records > 0 && now.Sub(p.recordsSince) <= wrapPeriod
+	return p.conns+p.streams+p.looks == 0 && !recorded && now.After(p.paid) && now.Sub(p.left) > paceRest
 }
 
 // opStreams are the requests of one connection that have not had their last reply. It belongs to the goroutine of that

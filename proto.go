@@ -106,6 +106,8 @@ type Request struct {
 	Last    protoCount `json:"last,omitempty"`
 	Before  int64      `json:"before,omitempty"`
 
+	Record *WrapRecord `json:"record,omitempty"` // record
+
 	Comment string `json:"comment,omitempty" max:"1024"` // approve, reject and pause
 	From    string `json:"from,omitempty" max:"256"`     // retry
 	Dry     bool   `json:"dry,omitempty"`                // retry and backfill
@@ -454,6 +456,8 @@ var protoOps = []protoOp{
 		"succeeded, at most n at once, as a batch; all: for each fire; state failed: for those whose run failed; " +
 		"dry: only say what would be made", Role: roleTrigger, Stream: true,
 		Fields: []string{"workflow*", "since", "until", "params", "n", "all", "state", "reverse", "dry"}},
+	{Op: "record", Help: "keep a run that the asker has done itself, of a name that is no workflow's; force forgets " +
+		"the name", Role: roleTrigger, Fields: []string{"workflow*", "record", "force"}},
 	{Op: "batches", Help: "backfills, newest first, or one; with wait or follow until that is over", Role: roleViewer,
 		Scoped: true, Fields: []string{"batch", "workflow", "n", "wait", "follow"}, Stream: true},
 	{Op: "cancel", Help: "stop a run, or one task of it, or a batch with its runs; force kills at once",

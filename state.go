@@ -58,6 +58,9 @@ const (
 	// the principal's machine has booted, and @reboot has fired; Key names this boot
 	evBooted = "machine.booted"
 
+	evRecorded   = "run.recorded"   // it was done elsewhere, and has ended: see applyRecorded
+	evWrapForgot = "wrap.forgotten" // no run of that name is waited for any more
+
 	evBatch        = "batch.begun"   // a backfill: Times has the fires that are to have runs, Batch names it
 	evBatchStopped = "batch.stopped" // it makes no more runs: somebody has cancelled it, or it cannot go on
 
@@ -198,6 +201,7 @@ type WorkflowState struct {
 	Left     []*RunLeft `json:"left,omitempty"`     // the run that was told of last is last
 	Expect   *Expected  `json:"expect,omitempty"`   // nil: nothing is expected of it, or no run has gone well
 	Good     Stamp      `json:"good,omitzero"`      // when the newest run ended that succeeded
+	Wrap     *Wrapped   `json:"wrap,omitempty"`     // nil: no run of it was recorded
 }
 
 // Decision says what became of a tick of a schedule, or of an event.
@@ -302,6 +306,10 @@ func (s *State) apply(e *Event) error {
 		s.Boot = e.Key
 	case evLeft:
 		s.applyLeft(e)
+	case evRecorded:
+		return s.applyRecorded(e)
+	case evWrapForgot:
+		s.workflow(e.Workflow).Wrap = nil
 	case evBatch, evBatchStopped:
 		return s.applyBatch(e)
 	default:

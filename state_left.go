@@ -80,5 +80,5 @@ func (e *Event) ends(r *Run) bool {
 		return false
 	}
 	leftSoon := e.Kind == evLeft && e.Time.Sub(r.Finished.Time) < stateLeftLate
-	return leftSoon || e.Kind == evRunFinished || e.Kind == evRunEnded
+	return leftSoon || e.Kind == evRecorded || e.Kind == evRunFinished || e.Kind == evRunEnded
 }
