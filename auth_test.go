@@ -89,7 +89,7 @@ func TestAuthMay(t *testing.T) {
 	// verb to those who may, by the first letter of the role: agent, operator, trigger, viewer
 	want := map[string]string{
 		"ping": "aotv", "help": "aotv", "stop": "aotv", "hello": "a", "run": "ot",
-		"backfill": "ot", "batches": "otv",
+		"backfill": "ot", "batches": "otv", "record": "ot",
 		"ls": "otv", "show": "otv", "ps": "otv", "next": "otv", "why": "otv", "logs": "otv", "events": "otv",
 		"wait": "otv", "agents": "ov", "pools": "ov", "watch": "otv", "attention": "otv", "stats": "otv", "ack": "o",
 		"metrics": "ov",
@@ -374,6 +374,11 @@ func TestAuthMatrix(t *testing.T) {
 		{Request{Op: "run", Workflow: "etl", Key: "o"}, no, "", "", no},
 		{Request{Op: "backfill", Workflow: "etl"}, no, codeConflict, codeConflict, no},
 		{Request{Op: "backfill", Workflow: "ops"}, no, codeConflict, no, no},
+		{Request{Op: "record", Workflow: "etl"}, no, codeInvalid, codeInvalid, no},
+		{Request{Op: "record", Workflow: "ops"}, no, codeInvalid, no, no},
+		{Request{Op: "record", Workflow: "etl", Force: true}, no, codeNotFound, no, no},
+		{Request{Op: "record", Workflow: "etl", Record: &WrapRecord{Command: "x", State: runSucceeded,
+			Ended: stampOf(time.Now())}}, no, codeConflict, codeConflict, no}, // nobody may pretend that it ran
 		{Request{Op: "batches"}, no, "", "", ""},
 		{Request{Op: "batches", Batch: "B1"}, no, codeNotFound, codeNotFound, codeNotFound},
 		{Request{Op: "exec", Args: []string{"true"}}, no, "", no, no},

@@ -20,9 +20,9 @@ import (
 const (
 	wrapExitBusy    = 75  // its last run is still at work: sysexits calls it EX_TEMPFAIL
 	wrapExitTimeout = 124 // as timeout(1) has it
-	wrapExitFault   = 125
+	wrapExitFault   = 125 // nothing could be started at all
 	wrapExitNoExec  = 126 // as shells have it
-	wrapExitNone    = 127
+	wrapExitNone    = 127 // there is no such command
 )
 
 const (
@@ -57,7 +57,7 @@ started or found, 125 anything else.`,
 			w := &f.wrap
 			f.StringVar(&w.name, "name", "", "of the job (default this machine's, a dot, and the command's)")
 			f.durationVar(&f.timeout, "timeout", "end the command, and all that it has started, after this time")
-			f.StringVar(&w.lock, "lock", "skip", "while its last run is at work: `skip`, wait, none, or how long to wait")
+			f.StringVar(&w.lock, "lock", "skip", "while its last run goes on: `skip`, wait, none, or how long to wait")
 			f.durationVar(&w.every, "every", "it comes so often: Attention tells when it does not")
 			f.StringVar(&w.schedule, "schedule", "", "it comes at these `TIMES`, as in the crontab: the same")
 			f.durationVar(&w.grace, "grace", "how late its end may be then (default 10m and twice what it took)")
@@ -169,7 +169,8 @@ func wrapWait(text string) (time.Duration, error) {
 	}
 	d, err := parseDuration(text)
 	if err != nil {
-		return 0, usageError("--lock %q: want skip, wait, none, or how long to wait, as 10m", textHead(text, cliEchoMost))
+		return 0, usageError("--lock %q: want skip, wait, none, or how long to wait, as 10m",
+			textHead(text, cliEchoMost))
 	}
 	return d, nil
 }
@@ -179,7 +180,8 @@ func (j *wrapJob) run(ctx context.Context) {
 	c := j.c
 	j.began = time.Now()
 	fail := func(code int, err error) {
-		j.code, j.rec.State, j.rec.Reason = code, runFailed, textHead("it cannot be started: "+err.Error(), protoMaxReason)
+		j.code, j.rec.State = code, runFailed
+		j.rec.Reason = textHead("it cannot be started: "+err.Error(), protoMaxReason)
 		c.say(j.name + ": " + err.Error())
 	}
 	ps, err := newProcs("CDKTR_WRAP", j.name)
@@ -214,7 +216,8 @@ func (j *wrapJob) run(ctx context.Context) {
 		j.code = wrapExitTimeout
 	}
 	j.rec.State, j.rec.Exit, j.rec.Reason, j.rec.Seconds = runFailed, &res.Exit, res.Reason, res.Elapsed.Seconds()
-	j.rec.Used = TaskUse{CPU: res.Used.CPU.Seconds(), Memory: res.Used.Memory, Read: res.Used.Read, Written: res.Used.Written}
+	j.rec.Used = TaskUse{CPU: res.Used.CPU.Seconds(), Memory: res.Used.Memory, Read: res.Used.Read,
+		Written: res.Used.Written}
 	switch {
 	case res.Stopped:
 		j.rec.State = runCancelled

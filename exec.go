@@ -71,8 +71,8 @@ type procSpec struct {
 	Env  []string
 	Dir  string
 
-	// Input is the file that it reads on standard input; nil: Stdin is what it reads there, "" is nothing. Umask is its file mode creation mask in octal digits, ""
-	// is ours.
+	// Input is the file that it reads on standard input; nil: Stdin is what it reads there, "" is nothing. Umask
+	// is its file mode creation mask in octal digits, "" is ours.
 	Input *os.File
 	Stdin string
 	Umask string

@@ -112,6 +112,10 @@ var durableCases = []durableCase{
 		g.batch = g.ask(Request{Op: "backfill", Workflow: "d", Since: stampOf(time.Now().Add(-time.Hour))}).Batch
 	}, body: func(g *durableRig) any { return Request{Op: "cancel", Batch: g.batch} }, want: `"batch":"B`},
 	{op: "exec", body: func(g *durableRig) any { return Request{Op: "exec", Args: []string{"true"}} }, want: `"run":"`},
+	{op: "record", body: func(*durableRig) any {
+		return Request{Op: "record", Workflow: "cron", Record: &WrapRecord{Command: "x", State: runFailed,
+			Ended: stampOf(time.Now())}}
+	}, want: `"run":"`},
 	{op: "retry", body: func(g *durableRig) any { return Request{Op: "retry", Run: g.ended} }, want: `"run":"`},
 	{op: "pause", body: func(*durableRig) any { return Request{Op: "pause", Workflow: "w"} }, want: `"ok":true`},
 	{op: "pause of all", body: func(*durableRig) any { return Request{Op: "pause", All: true} }, want: `"ok":true`},

@@ -147,7 +147,8 @@ func loopWait(e *Event) storeWait {
 	case evQueued, evRequeued, evHandlers, evCancelling, evTaskStopping, evTaskAsked, evTaskPlaced,
 		evTaskAnswered, evRunEnded,
 		evPaused,
-		evResumed, evAdopted, evAcked, evTold, evBatch, evBatchStopped, evRecorded, evWrapForgot, evAgentDrained, evAgentUndrain, evAgentForgot:
+		evResumed, evAdopted, evAcked, evTold, evBatch, evBatchStopped, evRecorded,
+		evWrapForgot, evAgentDrained, evAgentUndrain, evAgentForgot:
 		return storeNow
 	}
 	return storeLate

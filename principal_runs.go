@@ -146,7 +146,8 @@ func (p *principal) opRetry(c *opCall) {
 				"them)%s", r.ID, stateMaxFinished, retainMaxKept>>20, another))
 		})
 	case r.Trigger == triggerWrap:
-		c.refuse(refuse(codeConflict, "run %s was done by cdktr wrap on %s: run the command there again", r.ID, r.Agent))
+		c.refuse(refuse(codeConflict, "run %s was done by cdktr wrap on %s: run the command there again", r.ID,
+			r.Agent))
 	case runActive(r.State):
 		c.refuse(refuse(codeConflict, "run %s is %s: it can be retried when it has ended", r.ID, r.State))
 	case r.nothingLeft() && !c.req.All && c.req.From == "":

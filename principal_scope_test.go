@@ -136,7 +136,8 @@ func (g *scopeRig) values(field string) []any {
 		"force": {}, "all": {true}, "pattern": {"load*"}, "state": {runFailed}, "task": {"b"},
 		"stream": {}, "grep": {}, "since": {}, "at": {"2000-01-01T00:00:00Z"}, "n": {3, 500},
 		"after": {"load-a", other[1]}, "seq": {}, "last": {5}, "before": {}, "of": {"1"}, "until": {},
-		"comment": {}, "batch": {g.batches[scopeMine], g.batches[scopeOther]}, "reverse": {}, "dry": {}, "from": {},
+		"comment": {}, "batch": {g.batches[scopeMine], g.batches[scopeOther]}, "reverse": {},
+		"record": {}, "dry": {}, "from": {},
 	}[field]
 	if !ok {
 		g.t.Errorf("the field %q has no values here", field)

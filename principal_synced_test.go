@@ -40,6 +40,8 @@ var syncedKinds = map[string]struct {
 	evAcked:        {storeNow, "who acknowledged is answered"},
 	evBatch:        {storeNow, "who asked has its id"},
 	evBatchStopped: {storeNow, "who cancelled is answered"},
+	evRecorded:     {storeNow, "who recorded it forgets it"},
+	evWrapForgot:   {storeNow, "who had it forgotten is answered"},
 	evAgentDrained: {storeNow, "who drained is answered"},
 	evAgentUndrain: {storeNow, "the same"},
 	evAgentForgot:  {storeNow, "the same"},
@@ -161,6 +163,8 @@ func TestPrincipalSynced(t *testing.T) {
 		emit(Event{Kind: evBooted, Run: "-", Key: "boot"})
 		emit(Event{Kind: evBatch, Batch: "B01M8N8336EXGHM5ZXHR9QKEC3K", Times: "0"})
 		emit(Event{Kind: evBatchStopped, Batch: "B01M8N8336EXGHM5ZXHR9QKEC3K"})
+		emit(Event{Kind: evRecorded, Run: "R0", Version: "v", State: runFailed, Own: stampOf(time.Now())})
+		emit(Event{Kind: evWrapForgot})
 		emit(Event{Kind: evAcked, Key: "k"})
 		emit(Event{Kind: evAckOver, Key: "k"})
 		emit(Event{Kind: evTold, Key: "k"})

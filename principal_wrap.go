@@ -1,5 +1,5 @@
-// principal_wrap.go: runs that clients have done themselves (cdktr wrap), and names whose next run is late. A record may
-// come long after the run: what was spooled while the principal was away. All of it runs on the loop.
+// principal_wrap.go: runs that clients have done themselves (cdktr wrap), and names whose next run is late. A record
+// may come long after the run: what was spooled while the principal was away. All of it runs on the loop.
 
 package main
 
@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	wrapRecords = 2000                 // records of one party within wrapPeriod; more are refused as busy, and come later
-	wrapPeriod  = time.Hour            //
+	// records of one party within wrapPeriod; more are refused as busy, and come later
+	wrapRecords = 2000
+	wrapPeriod  = time.Hour            // after which a party may record so many again
 	wrapAhead   = time.Minute          // how far a client's clock may be ahead; a later end is taken for now
 	wrapOldest  = 366 * 24 * time.Hour // the end of an older run is taken for that long ago
 )
@@ -39,10 +40,11 @@ func (p *principal) opRecord(c *opCall) {
 	_, err := workflowID(name + ".yml")
 	switch {
 	case refused != nil:
-	case err != nil || strings.Contains(name, "/") || isRunID(name) || isBatchID(name):
+	case err != nil || strings.Contains(name, "/") || isBatchID(name) || isBatchID(batchPrefix+name):
 		refused = refuse(codeInvalid, "%q cannot be the name of runs: use letters, digits and ._-", name)
 	case p.catalog.files[name] != nil: // nobody may pass a run of his own off as one of a workflow
-		refused = refuse(codeConflict, "%s is a workflow of the principal: runs that are recorded need another name", name)
+		refused = refuse(codeConflict, "%s is a workflow of the principal: runs that are recorded need "+
+			"another name", name)
 	case known.told(rec.Source, rec.N):
 		p.whenDurable(func() { c.reply(Reply{Note: "it was told before"}) })
 		return
@@ -126,8 +128,8 @@ func (a *attention) eachWrapLate(grant *authGrant, now time.Time, fn func(Attent
 			continue
 		}
 		fn(AttentionItem{Key: expectKey(name, "late "+w.Due.UTC().Format(time.RFC3339)), Kind: attentionExpect,
-			Workflow: name, Reason: fmt.Sprintf("nothing was heard of it since its run of %s: the next was to have ended "+
-				"by %s", w.Last.In(a.cfg.Zone).Format(time.DateTime), w.Due.In(a.cfg.Zone).Format(time.DateTime)),
+			Workflow: name, Reason: fmt.Sprintf("nothing was heard of it since its run of %s: the next was to have "+
+				"ended by %s", w.Last.In(a.cfg.Zone).Format(time.DateTime), w.Due.In(a.cfg.Zone).Format(time.DateTime)),
 			Count: 1, First: w.Due, Last: w.Due})
 	}
 }

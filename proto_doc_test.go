@@ -64,6 +64,7 @@ func protocolText(t *testing.T) []byte {
 		"logJSON":      logJSON{},
 		"WorkflowInfo": WorkflowInfo{}, "Fire": Fire{}, "Decision": Decision{}, "Agent": Agent{}, "Event": Event{},
 		"protoError": protoError{}, "Batch": Batch{}, "BatchPlan": BatchPlan{}, "BatchFire": BatchFire{},
+		"WrapRecord":    WrapRecord{},
 		"AttentionItem": AttentionItem{}, "Stats": Stats{}, "AlarmInfo": AlarmInfo{},
 		"PoolInfo": PoolInfo{}, "PoolUse": PoolUse{}, "RunEvent": RunEvent{}, "ListenerInfo": ListenerInfo{},
 		"Pause":    Pause{},
@@ -193,7 +194,7 @@ func protocolType(t reflect.Type) string {
 			"Workflow": "object",
 			"Agent":    "agent", "Run": "run", "Event": "event", "Fire": "fire", "Decision": "decision",
 			"protoOp": "op", "Outcome": "object", "RunRow": "row", "AttentionItem": "item", "AlarmInfo": "object",
-			"Stats": "object", "Batch": "batch", "BatchPlan": "object", "BatchFire": "row",
+			"Stats": "object", "Batch": "batch", "BatchPlan": "object", "BatchFire": "row", "WrapRecord": "record",
 			"StatsLongest": "object", "StatsBucket": "object", "StatsDay": "object", "parcel": "object",
 			"assignment": "object", "assignedEnd": "object", "agentItem": "item", "heldRun": "object",
 			"heldLeft": "object", "parcelOutput": "object", "parcelEvent": "object", "TaskUse": "object"}[t.Name()]
