@@ -69,7 +69,7 @@ type cliVerb struct {
 	examples []string
 	flags    func(*cliFlags) // adds the verb's own flags
 	run      func(ctx context.Context, c *cli, args []string) error
-	unset    bool // it runs without settings: no file of them is read, and a fault in one does not matter
+	unset    bool // it needs no settings, or reads them itself (configure)
 	rereads  bool // without a terminal, HUP makes it read its files again instead of ending it (cli.hangups)
 }
 
@@ -194,6 +194,7 @@ type cliFlags struct {
 	keys     bool
 	dryRun   bool
 	strict   bool
+	check    bool // config
 	licenses bool
 
 	// keygen, authorize, connect

@@ -110,6 +110,12 @@ func configLoad(ctx context.Context, flags map[string]string, file string,
 	if err != nil {
 		return nil, err
 	}
+	return configOf(flags, fromFile, contexts, name, getenv)
+}
+
+// configOf finds the value of every setting, given what the file of that name says.
+func configOf(flags, fromFile map[string]string, contexts []configContext, name string,
+	getenv func(string) string) (*config, error) {
 	c := &config{values: map[string]configValue{}, contexts: contexts, file: name}
 	for _, key := range configKeys {
 		v := configValue{key.name, "", "default"}
@@ -132,6 +138,18 @@ func configLoad(ctx context.Context, flags map[string]string, file string,
 	}
 	c.fillDefaults(getenv)
 	return c, nil
+}
+
+// configure reads the settings.
+func configure(ctx context.Context, c *cli) (err error) {
+	c.cfg, err = configLoad(ctx, c.flags.set, c.flags.config, c.getenv)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return &exitError{code: exitInterrupted, err: err}
+	case err != nil:
+		return &exitError{code: exitUsage, err: err, hint: "cdktr config --check names every fault of the file"}
+	}
+	return nil
 }
 
 // configRank orders the sources of settings: a higher rank goes before a lower one.
@@ -404,13 +422,10 @@ func (c *config) serving(getenv func(string) string) *config {
 	return c.with("socket", path, from)
 }
 
-// configRead reads the configuration file: one level of keys and values, and the contexts.
+// configRead reads the configuration file: one level of keys and values, and the contexts. Its first fault is an error.
 func configRead(ctx context.Context,
 	file string) (values map[string]string, contexts []configContext, name string, err error) {
-	name = file
-	if name == "" {
-		name = configFileDefault
-	}
+	name = orDefault(file, configFileDefault)
 	text, _, err := fileReadWithin(ctx, nil, name, name, configMaxFile)
 	// --config /dev/null asks for no file at all
 	if errors.Is(err, fs.ErrNotExist) && file == "" || name == os.DevNull {
@@ -419,94 +434,117 @@ func configRead(ctx context.Context,
 	if err != nil {
 		return nil, nil, name, fmt.Errorf("read configuration %s: %w", name, pathCause(err))
 	}
+	f := configParse(name, text)
+	if len(f.faults) > 0 {
+		return nil, nil, name, f.faults[0]
+	}
+	return f.values, f.contexts, name, nil
+}
+
+// configFaultsMost is how many faults of a file are noted; further ones are dropped.
+const configFaultsMost = 100
+
+// configText is what a configuration file says.
+type configText struct {
+	name     string
+	values   map[string]string
+	at       map[string]*yaml.Node // where the values stand
+	contexts []configContext       // by name
+	faults   []workflowFault
+}
+
+// fault notes a fault.
+func (f *configText) fault(at *yaml.Node, format string, args ...any) {
+	if len(f.faults) < configFaultsMost {
+		f.faults = append(f.faults, workflowFault{File: f.name, Line: at.Line, Col: at.Column,
+			Message: fmt.Sprintf(format, args...)})
+	}
+}
+
+// configParse reads the text of a configuration file.
+func configParse(name string, text []byte) *configText {
+	f := &configText{name: name, values: map[string]string{}, at: map[string]*yaml.Node{}}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, nil, name, fmt.Errorf("read configuration %s: %w", name, err)
+		f.faults = append(f.faults, *workflowSyntax(name, text, err))
+		return f
 	}
-	values = map[string]string{}
 	if len(doc.Content) == 0 {
-		return values, contexts, name, nil
+		return f
 	}
 	if doc.Content[0].Kind != yaml.MappingNode {
-		return nil, nil, name, fmt.Errorf("read configuration %s: want lines of `key: value`", name)
+		f.fault(doc.Content[0], "want lines of `key: value`")
+		return f
 	}
-	if err := configTwice(&doc); err != nil {
-		return nil, nil, name, fmt.Errorf("%s:%w", name, err)
-	}
+	f.twice(&doc)
 	for i := 0; i+1 < len(doc.Content[0].Content); i += 2 {
 		key, value := doc.Content[0].Content[i], doc.Content[0].Content[i+1]
 		if key.Value == "contexts" {
-			contexts, err = configContexts(value)
-			if err != nil {
-				return nil, nil, name, fmt.Errorf("%s:%w", name, err)
-			}
+			f.readContexts(value)
 			continue
 		}
 		if !configKnown(key.Value) {
-			return nil, nil, name, fmt.Errorf("%s:%d:%d: unknown setting %q%s", name, key.Line, key.Column,
-				textHead(key.Value, cliEchoMost), orDefault(nearHint(key.Value, configNames()),
-					" (cdktr config lists them)"))
+			f.fault(key, "unknown setting %q%s", textHead(key.Value, cliEchoMost),
+				orDefault(nearHint(strings.ReplaceAll(key.Value, "-", "_"), configNames()), " (cdktr config lists them)"))
+			continue
 		}
 		text, err := configScalar(value, key.Value == "labels" || key.Value == "pools")
 		if err != nil {
-			return nil, nil, name, fmt.Errorf("%s:%d:%d: %s: %w", name, value.Line, value.Column, key.Value, err)
+			f.fault(value, "%s: %v", key.Value, err)
+			continue
 		}
-		values[key.Value] = text
+		f.values[key.Value], f.at[key.Value] = text, value
 	}
-	return values, contexts, name, nil
+	return f
 }
 
-// configTwice refuses a map that has a key twice, since one of the two would be passed over. Its errors begin with line
-// and column.
-func configTwice(n *yaml.Node) error {
+// twice refuses a map that has a key twice, since one of the two would be passed over.
+func (f *configText) twice(n *yaml.Node) {
 	first := map[string]*yaml.Node{}
 	for i, child := range n.Content {
-		if err := configTwice(child); err != nil {
-			return err
-		}
+		f.twice(child)
 		if n.Kind != yaml.MappingNode || i%2 != 0 {
 			continue
 		}
 		if was := first[child.Value]; was != nil {
-			return fmt.Errorf("%d:%d: key %q is here a second time: the first is on line %d, column %d", child.Line,
-				child.Column, child.Value, was.Line, was.Column)
+			f.fault(child, "key %q is here a second time: the first is on line %d, column %d", child.Value, was.Line,
+				was.Column)
 		}
 		first[child.Value] = child
 	}
-	return nil
 }
 
-// configContexts reads the contexts, each NAME: {principal: ENDPOINT, credential: FILE}. Its errors begin with line and
-// column.
-func configContexts(n *yaml.Node) (contexts []configContext, err error) {
-	fault := func(at *yaml.Node, format string, args ...any) error {
-		return fmt.Errorf("%d:%d: contexts: %s", at.Line, at.Column, fmt.Sprintf(format, args...))
-	}
+// readContexts reads the contexts, each NAME: {principal: ENDPOINT, credential: FILE}.
+func (f *configText) readContexts(n *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
-		return nil, fault(n, "want lines of `NAME: {principal: ENDPOINT, credential: FILE}`")
+		f.fault(n, "contexts: want lines of `NAME: {principal: ENDPOINT, credential: FILE}`")
+		return
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, fields := n.Content[i], n.Content[i+1]
 		k := configContext{Name: name.Value}
 		if k.Name == "" || strings.ContainsAny(k.Name, " \t\n") || fields.Kind != yaml.MappingNode {
-			return nil, fault(name, "%q: want `NAME: {principal: ENDPOINT, credential: FILE}`", k.Name)
+			f.fault(name, "contexts: %q: want `NAME: {principal: ENDPOINT, credential: FILE}`", k.Name)
+			continue
 		}
 		for j := 0; j+1 < len(fields.Content); j += 2 {
 			field, value := fields.Content[j], fields.Content[j+1]
 			into := map[string]*string{"principal": &k.Principal, "credential": &k.Credential}[field.Value]
 			if into == nil || value.Kind != yaml.ScalarNode {
-				return nil, fault(field, "%s: %q is neither principal: ENDPOINT nor credential: FILE", k.Name,
+				f.fault(field, "contexts: %s: %q is neither principal: ENDPOINT nor credential: FILE", k.Name,
 					field.Value)
+				continue
 			}
 			*into = value.Value
+			f.at["contexts."+k.Name+"."+field.Value] = value
 		}
 		if k.Principal == "" && k.Credential == "" {
-			return nil, fault(name, "%s: it says neither where the principal is nor with which credential", k.Name)
+			f.fault(name, "contexts: %s: it says neither where the principal is nor with which credential", k.Name)
+			continue
 		}
-		contexts = append(contexts, k)
+		f.contexts = append(f.contexts, k)
 	}
-	sort.Slice(contexts, func(i, j int) bool { return contexts[i].Name < contexts[j].Name })
-	return contexts, nil
+	sort.Slice(f.contexts, func(i, j int) bool { return f.contexts[i].Name < f.contexts[j].Name })
 }
 
 func configKnown(name string) bool { return slices.Contains(configNames(), name) }

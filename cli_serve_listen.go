@@ -60,10 +60,9 @@ func (c *cli) openDoors(log *slog.Logger, notes *peerNotes) (d *serveDoors, err 
 		}
 	}()
 	files := wireFiles()
-	conns, err := strconv.Atoi(c.cfg.get("max_connections"))
-	if err != nil || conns < 1 || conns > serveMaxConns {
-		return d, usageError("max_connections: want a number from 1 to %d, not %q", serveMaxConns,
-			c.cfg.get("max_connections"))
+	conns, err := c.cfg.maxConnections()
+	if err != nil {
+		return d, err
 	}
 	socket, tcp := serveBounds(conns, files)
 	asked := c.cfg.values["max_connections"].From != "default"
@@ -76,19 +75,16 @@ func (c *cli) openDoors(log *slog.Logger, notes *peerNotes) (d *serveDoors, err 
 		wireOptions{wireBounds: socket, Intake: intake, Note: notes.noteWire}); err != nil {
 		return d, err
 	}
-	binds := strings.FieldsFunc(c.cfg.get("bind"), func(r rune) bool { return r == ',' || r == ' ' })
+	binds, err := c.cfg.binds()
+	if err != nil {
+		return d, err
+	}
 	if len(binds) == 0 {
 		if c.flags.compatPorts {
 			return d, usageError("--compat-ports needs --bind tcp://ADDR:5561 and --insecure: CDKTR's programs dial " +
 				"tcp")
 		}
 		return d, nil
-	}
-	for _, endpoint := range binds {
-		if network, _, err := wireEndpointParse(endpoint); err != nil || network != "tcp" {
-			return d, usageError("bind %q: write tcp://ADDR:PORT (its own socket a principal has anyway: --socket)",
-				endpoint)
-		}
 	}
 	insecure, err := c.insecure()
 	if err != nil {
@@ -124,6 +120,28 @@ func (c *cli) openDoors(log *slog.Logger, notes *peerNotes) (d *serveDoors, err 
 		return d, d.openCompat(c, binds[0], opt)
 	}
 	return d, nil
+}
+
+// maxConnections reads how many may be connected.
+func (c *config) maxConnections() (int, error) {
+	conns, err := strconv.Atoi(c.get("max_connections"))
+	if err != nil || conns < 1 || conns > serveMaxConns {
+		return 0, usageError("max_connections: want a number from 1 to %d, not %q", serveMaxConns,
+			c.get("max_connections"))
+	}
+	return conns, nil
+}
+
+// binds reads the addresses of --bind.
+func (c *config) binds() ([]string, error) {
+	binds := strings.FieldsFunc(c.get("bind"), func(r rune) bool { return r == ',' || r == ' ' })
+	for _, endpoint := range binds {
+		if network, _, err := wireEndpointParse(endpoint); err != nil || network != "tcp" {
+			return nil, usageError("bind %q: write tcp://ADDR:PORT (its own socket a principal has anyway: --socket)",
+				endpoint)
+		}
+	}
+	return binds, nil
 }
 
 // openCompat binds the two ports that CDKTR's own programs use beside the first: 5562 for output in and 5563 for output

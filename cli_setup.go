@@ -130,18 +130,35 @@ func explicitPath(file string) string {
 
 // configVerb is the entry of `config`.
 func configVerb() cliVerb {
-	return cliVerb{name: "config", help: "print each setting with where it came from", run: doConfig,
+	return cliVerb{name: "config", args: "[FILE]", help: "print each setting with where it came from, or check them",
+		run: doConfig, unset: true,
+		more: `
+With --check it names every fault of the configuration file (FILE, that of --config, or the usual one) and of the
+environment: what does not exist, what a start would refuse, and what contradicts each other. Each is a line
+FILE:LINE:COLUMN: MESSAGE. Exit codes: 0 there is none, or only warnings; 2 there are some.`,
 		flags: func(f *cliFlags) {
+			f.BoolVar(&f.check, "check", false, "check the configuration file and the environment")
+			f.BoolVar(&f.strict, "strict", false, "with --check: a warning counts as a fault")
 			for _, key := range configKeys {
 				if f.Lookup(strings.ReplaceAll(key.name, "_", "-")) == nil {
 					f.setting(key.name, key.help)
 				}
 			}
 		},
-		examples: []string{"cdktr config", "cdktr config --json | jq -r 'select(.key == \"state\") | .value'"}}
+		examples: []string{"cdktr config", "cdktr config --check", "cdktr config --check --strict new.yml",
+			"cdktr config --json | jq -r 'select(.key == \"state\") | .value'"}}
 }
 
-func doConfig(_ context.Context, c *cli, args []string) error {
+func doConfig(ctx context.Context, c *cli, args []string) error {
+	if c.flags.check {
+		return doConfigCheck(ctx, c, args)
+	}
+	if len(args) > 0 {
+		return usageError("config takes a FILE only with --check")
+	}
+	if err := configure(ctx, c); err != nil {
+		return err
+	}
 	var rows [][]tableCell
 	for _, v := range c.cfg.list() {
 		if c.flags.json {

@@ -146,7 +146,8 @@ func validatePrint(c *cli, faults []workflowFault, files int) error {
 		if !f.Warning {
 			bad++
 		}
-		if f.Line == 0 { // it is a fault of the whole file, but editors want FILE:LINE:COL
+		// it is a fault of the whole file, but editors want FILE:LINE:COL
+		if f.Line == 0 && !strings.HasPrefix(f.File, "environment ") {
 			f.Line, f.Col = 1, 1
 		}
 		var err error

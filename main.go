@@ -191,11 +191,8 @@ func (c *cli) runVerb(ctx context.Context, verb *cliVerb, args []string) error {
 	if verb.unset {
 		return verb.run(ctx, c, words)
 	}
-	c.cfg, err = configLoad(ctx, f.set, f.config, c.getenv)
-	if err != nil && ctx.Err() != nil {
-		return &exitError{code: exitInterrupted, err: err}
-	} else if err != nil {
-		return &exitError{code: exitUsage, err: err}
+	if err := configure(ctx, c); err != nil {
+		return err
 	}
 	return verb.run(ctx, c, words)
 }

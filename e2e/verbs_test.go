@@ -593,6 +593,14 @@ func TestSetup(t *testing.T) {
 	}
 	harness.Fields(t, x.OK("version", "--json"), "version go os arch")
 	harness.Fields(t, x.OK("config", "--json"), "key value from")
+	x.OK("config", "--check", "--config", x.badConfig("timezone: Europe/London\n"))
+	if r := x.Code(2, "config", "--check", "--json", x.badConfig("capcity: 1\nstate: [x]\n")); !strings.Contains(r.Out,
+		`:1,"column":1,"message":"unknown setting \"capcity\" (did you mean \"capacity\"?)"`) ||
+		strings.Count(r.Out, "\n") != 2 {
+		t.Errorf("config --check: %s%s", r.Out, r.Err)
+	}
+	x.Refused(2, []string{"/none", "no such file"}, "config", "--check", "/none")
+	x.Refused(2, []string{"only with --check"}, "config", x.badConfig(""))
 	setting := func(key string) string {
 		t.Helper()
 		for _, v := range harness.Lines[Setting](t, x.OK("config", "--json", "--config", x.Dir+"/config.yml",
