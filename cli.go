@@ -194,7 +194,8 @@ type cliFlags struct {
 	keys     bool
 	dryRun   bool
 	strict   bool
-	check    bool // config
+	check    bool   // config
+	explain  string // doctor
 	licenses bool
 
 	// keygen, authorize, connect

@@ -35,35 +35,69 @@ const (
 type doctorFinding struct {
 	What  string `json:"what"`
 	State string `json:"state"` // ok, warn, bad
-	Text  string `json:"text"`
+	Text  string `json:"text,omitempty"`
+
+	// of a fault, see doctorFaults
+	Code  string `json:"code,omitempty"`
+	Means string `json:"means,omitempty"`
+	Do    string `json:"do,omitempty"`
 }
 
 // doctor is one look at a box.
 type doctor struct {
 	c        *cli
 	now      time.Time
+	box      doctorBox
 	findings []doctorFinding
 
 	endpoint string // where a principal has answered, "" where none has
 	told     string // the state folder that it has told, "" where it has not
 	pid      int    // its process, 0 where that is not known
+	limits   bool   // a workflow has limits
 }
 
 // doctorVerb is the entry of `doctor`.
 func doctorVerb() cliVerb {
 	return cliVerb{name: "doctor",
 		help: "say how this box is: principal, agents, state folder, disk, bytes written a day, time zone, clock",
-		run:  doDoctor,
+		run:  doDoctor, unset: true,
 		more: `
-It prints one line for each thing: ok, warn, or bad. Exit codes: 0 nothing is bad, 1 something is.`,
-		flags:    func(f *cliFlags) { f.setting("state", "the state folder `DIR`") },
-		examples: []string{"cdktr doctor", "cdktr doctor --json | jq -r 'select(.state != \"ok\") | .text'"}}
+It prints one line for each thing: ok, warn, or bad; below a fault, in brackets its code, what it means and what to do.
+Exit codes: 0 nothing is bad, 1 something is.`,
+		flags: func(f *cliFlags) {
+			f.setting("state", "the state folder `DIR`")
+			f.BoolVar(&f.list, "list", false, "print every fault that it knows, and look at nothing")
+			f.StringVar(&f.explain, "explain", "", "say what the fault of a `CODE` means, and what to do")
+		},
+		examples: []string{"cdktr doctor", "cdktr doctor --explain disk-low",
+			"cdktr doctor --json | jq -r 'select(.state != \"ok\") | .code + \": \" + .text'"}}
 }
 
 // doDoctor carries out the verb.
 func doDoctor(ctx context.Context, c *cli, args []string) error {
-	d := &doctor{c: c, now: time.Now()}
+	if c.flags.list || c.flags.explain != "" {
+		return doctorExplain(c)
+	}
+	d := &doctor{c: c, now: time.Now(), box: doctorBoxOf()}
+	if err := d.all(ctx); err != nil {
+		return err
+	}
+	return d.print()
+}
+
+// all looks at everything.
+func (d *doctor) all(ctx context.Context) error {
+	c := d.c
 	d.say("program", doctorOK, "cdktr %s, %s, %s/%s", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	if err := configure(ctx, c); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		d.fault("config-faults", "%v", err)
+		if c.cfg, err = configOf(c.flags.set, nil, nil, configFileDefault, c.getenv); err != nil {
+			return err
+		}
+	}
 	d.principal(ctx)
 	_, named := c.flags.set["state"]
 	if named {
@@ -75,25 +109,37 @@ func doDoctor(ctx context.Context, c *cli, args []string) error {
 	} else {
 		d.folder(orDefault(d.told, c.cfg.get("state")))
 	}
-	if tz := c.getenv("TZ"); zoneWrong(tz) {
-		d.say("timezone", doctorWarn, "TZ=%s names no time zone that is known: UTC is the local time here; write it "+
-			"as Europe/London", tz)
-	} else {
-		d.say("timezone", doctorOK, "%s is that of this shell; a principal says its own when it starts",
-			zoneName(time.Local))
-	}
-	if clockUnset() {
-		d.say("clock", doctorWarn, "%s; nothing has set it since the machine started, as far as the kernel was "+
-			"told: does NTP run?", stampOf(d.now).Format(stampLayout))
+	d.process()
+	tz := c.getenv("TZ")
+	d.zone(tz, zoneWrong(tz))
+	if d.box.unset() {
+		d.fault("clock-unset", "%s; nothing has set it since the machine started, as far as the kernel was told",
+			stampOf(d.now).Format(stampLayout))
 	} else {
 		d.say("clock", doctorOK, "%s", stampOf(d.now).Format(stampLayout))
 	}
-	return d.print()
+	return nil
+}
+
+// zone says by which time zone this shell goes. tz is what it was told.
+func (d *doctor) zone(tz string, wrong bool) {
+	if wrong {
+		d.fault("timezone-unknown", "TZ=%s names no time zone that is known: UTC is the local time here", tz)
+		return
+	}
+	d.say("timezone", doctorOK, "%s is that of this shell; a principal says its own when it starts",
+		zoneName(time.Local))
+}
+
+// fault notes a fault of the table.
+func (d *doctor) fault(code, format string, args ...any) {
+	f := doctorFaultOf(code)
+	d.findings = append(d.findings, doctorFinding{f.what, f.state, fmt.Sprintf(format, args...), f.code, f.means, f.do})
 }
 
 // say notes a finding.
 func (d *doctor) say(what, state, format string, args ...any) {
-	d.findings = append(d.findings, doctorFinding{what, state, fmt.Sprintf(format, args...)})
+	d.findings = append(d.findings, doctorFinding{What: what, State: state, Text: fmt.Sprintf(format, args...)})
 }
 
 // print prints the findings. It gives an error if one of them is bad.
@@ -111,7 +157,13 @@ func (d *doctor) print() error {
 		} else {
 			look := looks[f.State]
 			text := fmt.Sprintf("%-9s  %s", f.What, f.Text)
+			if f.Code != "" {
+				text += " [" + f.Code + "]"
+			}
 			_, err = fmt.Fprintln(p.w, p.paint(look.color, look.text)+"  "+p.paint("", text))
+			if err == nil && f.Code != "" {
+				_, err = fmt.Fprintf(p.w, "%19s%s\n%19s> %s\n", "", f.Means, "", f.Do)
+			}
 		}
 		if err != nil {
 			return err
@@ -132,53 +184,33 @@ func (d *doctor) principal(ctx context.Context) {
 		defer conn.close()
 		r, err = conn.ask(ctx, Request{Op: "ping"})
 	}
-	var exit *exitError
-	switch {
-	case errors.As(err, &exit) && exit.code == exitNotAllowed:
-		d.say("principal", doctorBad, "%v: %s", err, exit.hint)
-		return
-	case err != nil:
-		d.say("principal", doctorBad, "%v", err)
+	if err != nil {
+		d.fault(d.unreached(err), "%v", err)
 		return
 	}
 	d.endpoint, d.told, d.pid = conn.endpoint, r.Folder, int(conn.conn.Peer().PID)
-	switch {
-	case r.Version != programVersion():
-		d.say("principal", doctorWarn, "%s answers; it is version %s, and this one is %s", conn.endpoint, r.Version,
-			programVersion())
-	default:
-		d.say("principal", doctorOK, "%s answers, %s after it was called", conn.endpoint,
-			time.Since(began).Round(10*time.Microsecond))
-	}
-	agents, lost := 0, []string(nil)
+	d.version(r.Version, time.Since(began))
+	var agents []*Agent
 	if conn.askAll(ctx, Request{Op: "agents"}, func(r *Reply) error {
-		for _, a := range r.Agents {
-			agents++
-			if a.State == agentLost {
-				lost = append(lost, a.Name)
-			}
-		}
+		agents = append(agents, r.Agents...)
 		return nil
 	}) == nil {
-		d.count("agents", "agent", agents, lost, "lost", "none: runs wait until there is one")
+		d.agents(agents, r.Version)
 	}
 	if r, err := conn.ask(ctx, Request{Op: "attention", N: protoNone}); err == nil {
 		d.alarm(ctx, r.Alarm)
 	}
-	r, err = conn.ask(ctx, Request{Op: "ls"})
-	if err == nil {
-		var broken []string
-		for _, w := range r.Workflows {
-			if w.Error != "" {
-				broken = append(broken, w.Workflow)
-			}
-		}
-		if r.Note != "" {
-			d.say("workflows", doctorBad, "%s", r.Note)
-		}
-		d.count("workflows", "workflow", len(r.Workflows), broken, "whose file does not load",
-			"none: the folder has no file that loads")
+	d.workflows(ctx, conn, agents)
+}
+
+// version says that the principal has answered, and whether it is of the same version.
+func (d *doctor) version(theirs string, took time.Duration) {
+	if theirs != programVersion() {
+		d.fault("versions-differ", "%s answers; it is version %s, and this one is %s", d.endpoint, theirs,
+			programVersion())
+		return
 	}
+	d.say("principal", doctorOK, "%s answers, %s after it was called", d.endpoint, took.Round(10*time.Microsecond))
 }
 
 // alarm says how the alarm is. Where this box has the settings of the principal it looks for the command too.
@@ -192,55 +224,53 @@ func (d *doctor) alarm(ctx context.Context, info *AlarmInfo) {
 	case info == nil:
 		d.say("alarm", doctorOK, "none is set: nobody is told of what needs attention")
 	case info.Failed > 0:
-		d.say("alarm", doctorBad, "%s", text)
+		d.fault("alarm-failed", "%s", text)
 	case missing != "":
-		d.say("alarm", doctorWarn, "the shell of this user does not find %q: cdktr attention --test-alarm tries it",
-			missing)
+		d.fault("alarm-command", "the shell of this user does not find %q", missing)
 	default:
 		d.say("alarm", doctorOK, "%s", text)
 	}
 }
 
-// count says how many of a kind there are, and which are not well.
-func (d *doctor) count(what, thing string, n int, unwell []string, how, none string) {
+// noFolder says why the state folder cannot be looked into.
+func (d *doctor) noFolder(dir string, err error) {
 	switch {
-	case n == 0:
-		d.say(what, doctorWarn, "%s", none)
-	case len(unwell) == 0:
-		d.say(what, doctorOK, "%s", countText(n, thing))
+	case errors.Is(err, fs.ErrNotExist) && d.told != "":
+		d.fault("state-missing", "the principal keeps it in %s, which is not there as seen from here: does it run "+
+			"in a container?", dir)
+	case errors.Is(err, fs.ErrNotExist):
+		d.fault("state-missing", "%s is not there", dir)
+	case errors.Is(err, fs.ErrPermission) && d.told != "":
+		d.fault("state-denied", "%s is the principal's, and this user may not look into it, nor see its disk", dir)
 	default:
-		names, more := unwell, ""
-		if len(unwell) > doctorNames {
-			names, more = unwell[:doctorNames], " and more"
-		}
-		d.say(what, doctorWarn, "%s, %d %s: %s%s", countText(n, thing), len(unwell), how, strings.Join(names, ", "),
-			more)
+		d.say("state", doctorBad, "%v", err)
+	}
+}
+
+// writable says whether the state folder can be written to, who holds it, and whether that is another principal than
+// the one that has answered.
+func (d *doctor) writable(dir string, err error, holder string, other bool) {
+	switch {
+	// another user's principal may write where this one may not
+	case err != nil && !(d.told != "" && errors.Is(err, fs.ErrPermission)):
+		d.fault("state-write", "%s cannot be written to: %v; %s", dir, err, holder)
+	case other:
+		d.fault("state-other", "%s; %s", dir, holder)
+	default:
+		d.say("state", doctorOK, "%s; %s", dir, holder)
 	}
 }
 
 // folder looks at the state folder, the disk that it is on, and what is written to it.
 func (d *doctor) folder(dir string) {
 	root, err := os.OpenRoot(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && d.told != "":
-		d.say("state", doctorWarn, "the principal keeps it in %s, which is not there as seen from here: does it run "+
-			"in a container?", dir)
-		return
-	case errors.Is(err, fs.ErrNotExist):
-		d.say("state", doctorWarn, "%s is not there: nothing keeps its state on this box, or it is named with --state",
-			dir)
-		return
-	case errors.Is(err, fs.ErrPermission) && d.told != "":
-		d.say("state", doctorWarn, "%s is the principal's, and this user may not look into it, nor see its disk: "+
-			"sudo cdktr doctor", dir)
-		return
-	case err != nil:
-		d.say("state", doctorBad, "%v", err)
+	if err != nil {
+		d.noFolder(dir, err)
 		return
 	}
 	defer root.Close()
 	files := storeFilesOf(root, true)
-	holder, state := "nobody holds it", doctorOK
+	holder, other := "nobody holds it", false
 	var h storeHolder
 	if f, err := diskOpenIn(root, "lock", os.O_RDONLY); err == nil {
 		h = storeHolderOf(f)
@@ -250,20 +280,16 @@ func (d *doctor) folder(dir string) {
 		f.Close()
 	}
 	if d.pid > 0 && h.PID != d.pid {
-		holder, state = fmt.Sprintf("%s, and it is process %d that answered: that one keeps its state elsewhere, or "+
-			"counts processes otherwise (a container)", holder, d.pid), doctorWarn
+		holder, other = fmt.Sprintf("%s, and it is process %d that answered: that one keeps its state elsewhere, or "+
+			"counts processes otherwise (a container)", holder, d.pid), true
 	}
-	err = unix.Access(dir, unix.W_OK)
-	// another user's principal may write where this one may not
-	if err != nil && !(d.told != "" && errors.Is(err, fs.ErrPermission)) {
-		d.say("state", doctorBad, "%s cannot be written to: %v; %s", dir, err, holder)
-	} else {
-		d.say("state", state, "%s; %s", dir, holder)
-	}
+	d.writable(dir, unix.Access(dir, unix.W_OK), holder, other)
+	d.owners(&files, dir)
 	for _, doubt := range authDoubts(dir) {
-		d.say("keys", doctorWarn, "%s: %s", path.Join(dir, doubt.file), doubt.text)
+		d.fault("keys-doubt", "%s: %s", path.Join(dir, doubt.file), doubt.text)
 	}
 	d.disk(&files)
+	d.behind(&files)
 	d.writes(&files)
 }
 
@@ -274,11 +300,13 @@ func (d *doctor) disk(files *storeFiles) {
 		return
 	}
 	defer f.Close()
-	free, err := diskFree(f)
+	facts, err := d.box.disk(f)
 	if err != nil {
 		d.say("disk", doctorWarn, "%v", err)
 		return
 	}
+	d.diskKind(facts)
+	free := facts.free
 	kept, _ := doctorSize(files, "logs", "")
 	history, _ := doctorSize(files, historyFolder, "")
 	kept += history
@@ -288,14 +316,13 @@ func (d *doctor) disk(files *storeFiles) {
 	bound, _ := parseSize(d.c.cfg.get("retain_bytes"))
 	switch {
 	case free < diskLeave:
-		d.say("disk", doctorBad, "%s: output is dropped; make room", text)
+		d.fault("disk-full", "%s", text)
 	case free < doctorLow:
-		d.say("disk", doctorWarn, "%s: that is little", text)
+		d.fault("disk-low", "%s", text)
 	case errors.Is(err, fs.ErrNotExist) && snapshot == nil:
-		d.say("disk", doctorWarn, "%s; the reserve of 1 MiB was used: the disk was full", text)
+		d.fault("disk-reserve", "%s", text)
 	case bound > kept+free:
-		d.say("disk", doctorWarn, "%s; there is not room for the %s that may be kept: set retain_bytes", text,
-			doctorBytes(bound))
+		d.fault("disk-retain", "%s; there is not room for the %s that may be kept", text, doctorBytes(bound))
 	default:
 		d.say("disk", doctorOK, "%s", text)
 	}

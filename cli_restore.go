@@ -126,6 +126,9 @@ func (r *restorer) target() (err error) {
 		if err = os.MkdirAll(r.dir, 0o700); err == nil {
 			r.owner, err = ownerOf(r.dir)
 		}
+		if err != nil {
+			os.RemoveAll(r.made)
+		}
 	}
 	if err != nil {
 		return &exitError{code: exitRefused, err: fmt.Errorf("open state folder %s: %w", r.dir, err)}

@@ -317,13 +317,15 @@ func TestRestoreTold(t *testing.T) {
 	tick := time.Now().Add(-90 * time.Minute).Truncate(time.Hour)
 	g.add(true, &Event{Kind: evAgentUp, Agent: "hub", Epoch: "e", Capacity: 1},
 		&Event{Kind: evSchedule, Workflow: "w", Schedule: "0 * * * * UTC", Scheduled: stampOf(tick)},
+		&Event{Kind: evSchedule, Workflow: "paused", Schedule: "0 * * * * UTC", Scheduled: stampOf(tick)},
+		&Event{Kind: evPaused, Workflow: "paused", By: "ana"},
 		&Event{Kind: evVersion, Version: "v", Spec: spec},
 		&Event{Kind: evQueued, Run: "01M82RWEBDM2C5KWQYXR0W5RD1", Workflow: "w", Version: "v", Trigger: triggerManual})
 	g.stop()
 	name, work := filepath.Join(t.TempDir(), "b.tar.gz"), t.TempDir()
-	if err := os.WriteFile(work+"/w.yml", []byte("schedule: 0 * * * *\ntimezone: UTC\ncatchup: all\ntasks: {a: {run: "+
-		"'true'}}\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for _, id := range []string{"w", "paused"} {
+		doctorTestPut(t, work+"/"+id+".yml", "schedule: 0 * * * *\ntimezone: UTC\ncatchup: all\ntasks: {a: {run: "+
+			"'true'}}\n")
 	}
 	var out, said bytes.Buffer
 	c := &cli{out: &out, err: &said, getenv: func(string) string { return "" }}
@@ -341,7 +343,11 @@ func TestRestoreTold(t *testing.T) {
 		t.Fatalf("%v: %s", err, out.String())
 	}
 	fires := int(time.Since(tick) / time.Hour)
-	if told.Event != 4 || told.Keys || len(told.Active) != 1 || told.Active[0] != told.Newest ||
+	if len(told.Missed) != 2 || told.Missed[0].Runs != 0 || told.Missed[0].Workflow != "paused" {
+		t.Fatalf("%s", out.String())
+	}
+	told.Missed = told.Missed[1:]
+	if told.Event != 6 || told.Keys || len(told.Active) != 1 || told.Active[0] != told.Newest ||
 		strings.Join(told.Agents, " ") != "hub" || len(told.Missed) != 1 || told.Missed[0].Missed != fires ||
 		told.Missed[0].Runs != fires || time.Since(told.Saved.Time) > time.Hour {
 		t.Errorf("%s", out.String())

@@ -136,7 +136,13 @@ func (t *restoreTold) missed(ctx context.Context, r *restorer) {
 		}
 		m := restoreMissed{Workflow: spec.ID, Missed: total, Since: known.Tick,
 			Catchup: orDefault(spec.Catchup, catchupSkip)}
-		for _, v := range schedCatchup(spec, ticks, total, r.now, "", orDefault(known.Paused, r.state.PausedAll)) {
+		if p := r.state.pauseOf(spec.ID); p != nil { // what was due in a pause is not caught up
+			held := sort.Search(len(ticks), func(i int) bool { return !p.covers(stampOf(ticks[i].Add(entry.jitter))) })
+			if ticks = ticks[held:]; held > 0 {
+				total = len(ticks)
+			}
+		}
+		for _, v := range schedCatchup(spec, ticks, total, r.now, "", "") {
 			if v.fire {
 				m.Runs++
 			}

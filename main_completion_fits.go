@@ -226,6 +226,11 @@ var completionKinds = []struct {
 	{"CONTEXT", (*completion).contexts},
 	{"ZONE TIMEZONE", (*completion).zones},
 	{"TOPIC", (*completion).topics},
+	{"CODE", func(k *completion) {
+		for i := range doctorFaults {
+			k.add(doctorFaults[i].code, doctorFaults[i].means)
+		}
+	}},
 	{"FILE PATH CMD COMMAND ARGS", func(k *completion) { k.besides = "files" }},
 	{"DIR FOLDER", func(k *completion) { k.besides = "dirs" }},
 }

@@ -38,6 +38,22 @@ func diskSpace(f *os.File) (free, size int64, err error) {
 	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
 }
 
+// diskFacts is what a file system says of itself.
+type diskFacts struct {
+	free               int64  // bytes, see diskFree
+	inodes, inodesFree uint64 // files that it can hold, and how many more; 0, 0: it does not say
+	kind               string // network, memory or fat; "": a usual one, or not known
+}
+
+// diskFactsOf asks the file system of an open file or folder.
+func diskFactsOf(f *os.File) (facts diskFacts, err error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		return facts, fmt.Errorf("ask for free space: %w", err)
+	}
+	return diskFacts{int64(st.Bavail) * int64(st.Bsize), st.Files, uint64(st.Ffree), diskKind(&st)}, nil
+}
+
 // diskRoom refuses n bytes of output, with ENOSPC, where they would leave less than diskLeave. A file system that does
 // not say how much is free has room until a write fails.
 func diskRoom(f *os.File, n int) error {

@@ -99,6 +99,20 @@ func diskLocal(path string) bool {
 	return false
 }
 
+// diskKind says of which kind a file system is, see diskFacts.
+func diskKind(st *unix.Statfs_t) string {
+	switch uint32(st.Type) {
+	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.AFS_SUPER_MAGIC, unix.CEPH_SUPER_MAGIC, unix.V9FS_MAGIC,
+		0xff534d42, 0xfe534d42: // CIFS, SMB2
+		return "network"
+	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
+		return "memory"
+	case unix.MSDOS_SUPER_MAGIC, unix.EXFAT_SUPER_MAGIC:
+		return "fat"
+	}
+	return ""
+}
+
 // diskSync brings everything that was written to the file system of an open folder to the disk, in one go.
 func diskSync(f *os.File) error { return unix.Syncfs(int(f.Fd())) }
 

@@ -38,6 +38,9 @@ func diskLocal(string) bool { return false }
 // clockUnset says no: it is not known.
 func clockUnset() bool { return false }
 
+// diskKind says nothing: the numbers are others here.
+func diskKind(*unix.Statfs_t) string { return "" }
+
 // diskSync brings everything that was written to the disk.
 func diskSync(*os.File) error { return unix.Sync() }
 
