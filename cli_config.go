@@ -484,8 +484,9 @@ func configParse(name string, text []byte) *configText {
 			continue
 		}
 		if !configKnown(key.Value) {
+			near := nearHint(strings.ReplaceAll(key.Value, "-", "_"), configNames())
 			f.fault(key, "unknown setting %q%s", textHead(key.Value, cliEchoMost),
-				orDefault(nearHint(strings.ReplaceAll(key.Value, "-", "_"), configNames()), " (cdktr config lists them)"))
+				orDefault(near, " (cdktr config lists them)"))
 			continue
 		}
 		text, err := configScalar(value, key.Value == "labels" || key.Value == "pools")

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // doctorCase provokes a fault. It gets a doctor with places of the test's own, and a folder.
@@ -154,7 +156,7 @@ var doctorCases = []doctorCase{
 	{"state-owner", func(t *testing.T, d *doctor, dir string) {
 		doctorTestPut(t, dir+"/synced", "")
 		if err := os.Lchown(dir+"/synced", 4242, 4242); err != nil {
-			t.Skip("needs root:", err)
+			harness.Lacks(t, "only root can give a file away: %v", err)
 		}
 		d.folder(dir)
 	}},

@@ -76,9 +76,6 @@ var doctorFaults = []doctorFault{
 	{"agents-clock", "agents", doctorWarn,
 		"The clocks of these agents are not the principal's: times of their output are off.",
 		"Set the clocks by NTP."},
-	{"agents-labels", "agents", doctorWarn,
-		"No agent that is up has the labels which these workflows ask for: their runs wait for ever.",
-		"Start an agent with --label, or correct agent: in the workflow."},
 
 	{"alarm-failed", "alarm", doctorBad,
 		"The command of the alarm failed: nobody is told of what needs attention.",
@@ -100,6 +97,9 @@ var doctorFaults = []doctorFault{
 		"These workflows have a schedule and no fire is to come: the date does not exist, the years are over, or " +
 			"except leaves no day.",
 		"cdktr next ID, cdktr why ID."},
+	{"agents-labels", "workflows", doctorWarn,
+		"No agent that is up has the labels which these workflows ask for: their runs wait for ever.",
+		"Start an agent with --label, or correct agent: in the workflow."},
 	{"workflows-user", "workflows", doctorWarn,
 		"These workflows want another user for their tasks, and the only agent is not root's: their runs fail.",
 		"Start an agent as root, or one as that user, and drop user:."},
@@ -213,7 +213,8 @@ func doctorExplain(c *cli) error {
 				return err
 			}
 		case c.flags.explain != "":
-			return printText(c.out, fmt.Sprintf("%s: %s, of %s\n%s\n%s", f.code, f.state, f.what, f.means, f.do))
+			_, err := fmt.Fprintf(c.out, "%s: %s, of %s\n%s\n%s\n", f.code, f.state, f.what, f.means, f.do)
+			return err
 		}
 		rows = append(rows, []tableCell{{text: f.code}, {text: f.state}, {text: f.means}})
 	}
