@@ -240,8 +240,8 @@ func (d *doctor) noFolder(dir string, err error) {
 			"in a container?", dir)
 	case errors.Is(err, fs.ErrNotExist):
 		d.fault("state-missing", "%s is not there", dir)
-	case errors.Is(err, fs.ErrPermission) && d.told != "":
-		d.fault("state-denied", "%s is the principal's, and this user may not look into it, nor see its disk", dir)
+	case errors.Is(err, fs.ErrPermission):
+		d.fault("state-denied", "this user may not look into %s, nor see its disk", dir)
 	default:
 		d.say("state", doctorBad, "%v", err)
 	}
