@@ -28,7 +28,7 @@ var doctorFaults = []doctorFault{
 		"systemctl status cdktr, or cdktr start principal; name its socket with --socket or CDKTR_SOCKET."},
 	{"socket-stale", "principal", doctorBad,
 		"The socket's file is there and nobody listens: its principal was killed, or hangs at its start.",
-		"Start it again; it puts a socket of its own in the place. its log says why it ended."},
+		"Start it again; it puts a socket of its own in the place. Its log says why it ended."},
 	{"socket-denied", "principal", doctorBad,
 		"The principal runs, and this user may not use its socket.",
 		"Use sudo, or start the principal with --socket-group GROUP and add the user to that group (a new login " +
