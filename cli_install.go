@@ -10,9 +10,11 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -37,7 +39,7 @@ const (
 // installFlags is the flags of install and uninstall.
 type installFlags struct {
 	agent, print, own, system, sudo, purge, yes bool
-	user, root                                  string
+	user, root, metrics                         string
 	systemd                                     int
 }
 
@@ -58,7 +60,8 @@ type installer struct {
 	bin              string // where the program is to be
 	etc, units       string // folders
 	credential       *credential
-	first            bool // there was no unit before
+	first            bool            // there was no unit before
+	given            map[string]bool // flags on the command line
 }
 
 // installVerb is the entry of `install`.
@@ -70,11 +73,12 @@ Without a word it makes a principal and an agent of its own beside it, so that a
 task; where only one of them is installed it looks after that one. It says each thing it does, and a second call finds
 nothing to do. A unit that was changed by hand is shown and kept; drop-ins stay in force. With another version of the
 program it is the upgrade: it starts the principal again, and says how to start the agent again. --user, --sudo,
---principal and --config hold for later calls too.`,
+--metrics, --principal and --config hold for later calls too.`,
 		flags: func(f *cliFlags) {
 			f.BoolVar(&f.install.agent, "agent", false, "the same as the word agent")
 			f.StringVar(&f.install.user, "user", "", "run tasks as this `USER`, who exists (default "+installTasks+")")
 			f.BoolVar(&f.install.sudo, "sudo", false, "let tasks use sudo and the like: hardens the agent less")
+			f.StringVar(&f.install.metrics, "metrics", "", "answer Prometheus by HTTP at this `ADDR`: 127.0.0.1:9464")
 			f.BoolVar(&f.install.print, "print", false, "print the units, and change nothing")
 			f.IntVar(&f.install.systemd, "systemd", 0, "write units for this `VERSION` of systemd")
 			f.installPlace()
@@ -183,14 +187,14 @@ func installerNew(ctx context.Context, c *cli, args []string) (*installer, error
 // remember takes over the flags of the call before, where this one says nothing else: an upgrade does not have to.
 func (in *installer) remember() {
 	f := in.c.flags
-	given := map[string]bool{}
-	f.Visit(func(fl *flag.Flag) { given[fl.Name] = true })
-	for _, unit := range []string{unitPrincipalName, unitAgentName} {
+	in.given = map[string]bool{}
+	f.Visit(func(fl *flag.Flag) { in.given[fl.Name] = true })
+	for _, unit := range []string{unitPrincipalName, unitAgentName, unitSocketName} {
 		text, _, _ := in.read(filepath.Join(in.units, unit)) // a unit that cannot be read is told of when it is written
 		for line := range strings.Lines(string(text)) {
 			with, is := strings.CutPrefix(line, unitWith+"--")
 			name, value, _ := strings.Cut(strings.TrimSuffix(with, "\n"), " ")
-			if is && !given[name] && f.Lookup(name) != nil {
+			if is && !in.given[name] && f.Lookup(name) != nil {
 				_ = f.Set(name, value) // as it was taken before
 			}
 		}
@@ -262,6 +266,17 @@ func (in *installer) wanted(ctx context.Context, args []string) error {
 	case cred != nil && cred.Endpoint == "" && f.set["principal"] == "":
 		return usageError("the credential names no endpoint: give it with --principal tcp://HOST:PORT")
 	}
+	if in.given["metrics"] {
+		addr := f.install.metrics
+		host, port, err := net.SplitHostPort(addr)
+		switch n, fault := strconv.Atoi(port); {
+		case err != nil || fault != nil || n < 1 || n > 65535 || net.ParseIP(host) == nil:
+			return usageError("--metrics: want an address and a port, such as 127.0.0.1:9464, not %q",
+				textHead(addr, cliEchoMost))
+		case in.own || !in.principal:
+			return usageError("--metrics goes with a principal of the machine: leave it out")
+		}
+	}
 	if user := f.install.user; user != "" && (!in.agent || strings.ContainsAny(user, " \t:%/\\\"'")) {
 		return usageError("--user names the user of tasks, and so goes with an agent: not %q",
 			textHead(user, cliEchoMost))
@@ -287,6 +302,12 @@ func (in *installer) specs() ([]*unitSpec, error) {
 		s := in.principalSpec(slices.Clone(common))
 		s.With = slices.Clone(with)
 		specs = append(specs, s)
+		if addr := in.c.flags.install.metrics; addr != "" {
+			at := "ipc://" + orDefault(in.filed("socket"), configRuntime+"/"+configSocket)
+			specs = append(specs, &unitSpec{Kind: unitAnswer, Systemd: in.systemd, Bin: in.bin, Args: []string{at}},
+				&unitSpec{Kind: unitSocket, Systemd: in.systemd, Args: []string{addr},
+					With: []string{"--metrics " + addr}})
+		}
 	}
 	if !in.agent {
 		return specs, nil
@@ -354,6 +375,9 @@ func (in *installer) principalSpec(args []string) *unitSpec {
 	s.Home = strings.HasPrefix(workflows, "/home/") || strings.HasPrefix(workflows, "/root/")
 	if state := in.filed("state"); state != "" {
 		s.Writable = append(s.Writable, state)
+	}
+	if file := in.filed("metrics_file"); file != "" {
+		s.Writable = append(s.Writable, filepath.Dir(file))
 	}
 	if socket := in.filed("socket"); socket != "" {
 		s.Writable = append(s.Writable, filepath.Dir(socket))

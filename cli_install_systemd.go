@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -110,7 +111,7 @@ func (in *installer) outdated(pid int) bool {
 // look asks how the services are before anything is changed.
 func (in *installer) look(ctx context.Context) (before map[string]installService, err error) {
 	before = map[string]installService{}
-	for _, unit := range []string{unitPrincipalName, unitAgentName} {
+	for _, unit := range []string{unitPrincipalName, unitAgentName, unitSocketName} {
 		if !in.live || !in.has(unit) {
 			continue
 		}
@@ -130,6 +131,8 @@ func (in *installer) services(ctx context.Context, before map[string]installServ
 	if err != nil {
 		return err
 	}
+	// systemd starts an answer by itself
+	specs = slices.DeleteFunc(specs, func(s *unitSpec) bool { return s.Kind == unitAnswer })
 	if !in.live {
 		for _, s := range specs {
 			if err := in.link(s); err != nil {
@@ -181,7 +184,7 @@ func (in *installer) start(ctx context.Context, s *unitSpec, was installService,
 	case why == "":
 		in.did("same", unit, "it runs")
 		return nil
-	case s.Kind&unitPrincipals != 0:
+	case s.Kind&(unitPrincipals|unitSocket) != 0:
 		return in.turn(ctx, "restart", "restarted", unit, why)
 	}
 	user := ""
@@ -216,18 +219,21 @@ func (in *installer) turn(ctx context.Context, verb, done, unit, note string) er
 	return nil
 }
 
-// installTarget gives the folder of links by which a unit is enabled.
-func (in *installer) installTarget() string {
-	if in.own {
-		return filepath.Join(in.units, "default.target.wants")
+// wants gives the link by which a unit is enabled.
+func (in *installer) wants(unit string) string {
+	target := "multi-user"
+	switch {
+	case unit == unitSocketName:
+		target = "sockets"
+	case in.own:
+		target = "default"
 	}
-	return filepath.Join(in.units, "multi-user.target.wants")
+	return filepath.Join(in.units, target+".target.wants", unit)
 }
 
 // link enables a unit where no systemd runs.
 func (in *installer) link(s *unitSpec) error {
-	link := filepath.Join(in.installTarget(), s.name())
-	at, err := in.at(link)
+	at, err := in.at(in.wants(s.name()))
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,8 @@ func doUninstall(ctx context.Context, c *cli, args []string) error {
 			return err
 		}
 	}
-	for _, unit := range []string{unitAgentName, unitPrincipalName} { // the principal takes the agent's last reports
+	// the principal takes the agent's last reports
+	for _, unit := range []string{unitSocketName, unitAnswerName, unitAgentName, unitPrincipalName} {
 		if err := in.removeUnit(ctx, unit); err != nil {
 			return err
 		}
@@ -111,7 +112,7 @@ func (in *installer) removeUnit(ctx context.Context, unit string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if in.live {
+	if in.live && unit != unitAnswerName { // an answer ends by itself
 		was, err := in.service(ctx, unit)
 		if err != nil {
 			return err
@@ -124,7 +125,7 @@ func (in *installer) removeUnit(ctx context.Context, unit string) error {
 		if _, err := in.systemctl(ctx, "disable", unit); err != nil {
 			return err
 		}
-	} else if at, err := in.at(filepath.Join(in.installTarget(), unit)); err == nil {
+	} else if at, err := in.at(in.wants(unit)); err == nil {
 		if err := os.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("disable %s: %w", unit, err)
 		}

@@ -15,10 +15,12 @@ import (
 const (
 	unitPrincipalName = "cdktr-principal.service"
 	unitAgentName     = "cdktr-agent.service"
+	unitSocketName    = "cdktr-metrics.socket"
+	unitAnswerName    = "cdktr-metrics@.service"
 )
 
 // unitKind is a set of units: a line of unitLines is in those that it names.
-type unitKind uint8
+type unitKind uint16
 
 const (
 	unitPrincipal    unitKind = 1 << iota // the machine's principal
@@ -27,11 +29,14 @@ const (
 	unitRootAgent                         // the machine's agent as root: its tasks may do what root may
 	unitOwnPrincipal                      // the principal of one user's own manager (systemctl --user)
 	unitOwnAgent                          // the agent of the same
+	unitSocket                            // the socket of metrics by HTTP
+	unitAnswer                            // what systemd starts for each connection to it
 
 	unitPrincipals = unitPrincipal | unitOwnPrincipal
 	unitUserAgents = unitAgent | unitSudoAgent
 	unitAgents     = unitUserAgents | unitRootAgent | unitOwnAgent
 	unitMachine    = unitPrincipal | unitUserAgents | unitRootAgent
+	unitMetrics    = unitSocket | unitAnswer
 	unitLocked     = unitPrincipals | unitAgent // get no more rights
 	unitAll        = unitPrincipals | unitAgents
 )
@@ -67,6 +72,9 @@ const (
 
 // text gives the unit. Its first line has a sum of the others, by which unitEdited knows a unit that was changed since.
 func (s *unitSpec) text() string {
+	if s.Kind&unitMetrics != 0 {
+		return s.metrics()
+	}
 	name, what := s.name(), "runs the tasks of workflows"
 	if s.Kind&unitPrincipals != 0 {
 		what = "schedules workflows"
@@ -95,25 +103,55 @@ func (s *unitSpec) text() string {
 		target = "multi-user.target"
 	}
 	fmt.Fprintf(&b, "\n[Install]\nWantedBy=%s\n", target)
-	rest := b.String()
 	command := "systemctl edit "
 	if s.Kind&unitMachine == 0 {
 		command = "systemctl --user edit "
 	}
-	return unitHead + unitSum(rest) + ", put changes into a drop-in: " + command + name + rest
+	return unitHeaded(b.String(), command+name)
+}
+
+// unitHeaded puts the first line in front of the rest of a unit.
+func unitHeaded(rest, command string) string {
+	return unitHead + unitSum(rest) + ", put changes into a drop-in: " + command + rest
+}
+
+// metrics gives the text of the socket, or of what answers. Args has the address, or the place of the principal.
+func (s *unitSpec) metrics() string {
+	var b strings.Builder
+	for _, flag := range s.With {
+		b.WriteString("\n" + unitWith + flag)
+	}
+	if s.Kind == unitSocket {
+		b.WriteString("\n[Unit]\nDescription=cdktr: metrics by HTTP\n\n[Socket]\n# where Prometheus asks\n" +
+			"ListenStream=" + s.Args[0] + "\n")
+		s.lines(&b, unitMetricsLines)
+		b.WriteString("\n[Install]\nWantedBy=sockets.target\n")
+	} else {
+		b.WriteString("\n[Unit]\nDescription=cdktr: one answer with metrics\n" +
+			"# an answer that has failed is forgotten\nCollectMode=inactive-or-failed\n\n[Service]\n" +
+			"# reads one request and ends\nExecStart=" + unitQuote(s.Bin, true) + " metrics --http --principal " +
+			unitQuote(s.Args[0], true) + "\n")
+		s.lines(&b, unitMetricsLines)
+	}
+	return unitHeaded(b.String(), "systemctl edit "+s.name())
 }
 
 // name is the file's name.
 func (s *unitSpec) name() string {
-	if s.Kind&unitPrincipals != 0 {
+	switch {
+	case s.Kind&unitPrincipals != 0:
 		return unitPrincipalName
+	case s.Kind == unitSocket:
+		return unitSocketName
+	case s.Kind == unitAnswer:
+		return unitAnswerName
 	}
 	return unitAgentName
 }
 
 // role is the word of start and install for it.
 func (s *unitSpec) role() string {
-	if s.Kind&unitPrincipals != 0 {
+	if s.Kind&(unitPrincipals|unitMetrics) != 0 {
 		return "principal"
 	}
 	return "agent"
@@ -242,6 +280,29 @@ var unitLines = []unitLine{
 	{"SystemCallFilter=@system-service", "what services need of the kernel", unitPrincipals, 0, 0},
 	{"SystemCallFilter=~@privileged @resources", "without what only root needs", unitPrincipals, 0, 0},
 	{"SystemCallFilter=@chown", "the socket is given to its group", unitPrincipals, 0, 0},
+}
+
+// unitMetricsLines is what the socket of metrics has, and what answers at it.
+var unitMetricsLines = []unitLine{
+	{"Accept=yes", "a process for each connection", unitSocket, 0, 0},
+	{"MaxConnections=16", "so many at one time", unitSocket, 0, 0},
+	{"TriggerLimitIntervalSec=0", "no number of connections closes it", unitSocket, 0, 0},
+	{"User=cdktr", "who may use the principal's socket", unitAnswer, 0, 0},
+	{"StandardInput=socket", "the request", unitAnswer, 0, 0},
+	{"StandardOutput=socket", "the answer", unitAnswer, 0, 0},
+	{"StandardError=journal", "what goes wrong", unitAnswer, 0, 0},
+	{"RuntimeMaxSec=30", "however slow the asker", unitAnswer, 0, 0},
+	{"MemoryMax=64M", "and however much it says", unitAnswer, 0, 0},
+	{"CapabilityBoundingSet=", "no right of root's", unitAnswer, 0, 0},
+	{"NoNewPrivileges=yes", "nor ever one", unitAnswer, 0, 0},
+	{"PrivateNetwork=yes", "no connection but this", unitAnswer, 0, 0},
+	{"RestrictAddressFamilies=AF_UNIX", "and the one to the principal", unitAnswer, 0, 0},
+	{"PrivateDevices=yes", "no devices", unitAnswer, 0, 0},
+	{"PrivateTmp=yes", "nothing of others", unitAnswer, 0, 0},
+	{"ProtectHome=yes", "no homes", unitAnswer, 0, 0},
+	{"ProtectSystem=strict", "nothing is written", unitAnswer, 0, 0},
+	{"InaccessiblePaths=-/var/lib/cdktr", "the principal's state, which is its user's", unitAnswer, 0, 0},
+	{"SystemCallArchitectures=native", "only programs of this kind of machine", unitAnswer, 0, 0},
 }
 
 // unitClock takes the place of ProtectClock.

@@ -54,6 +54,13 @@ func TestUnitText(t *testing.T) {
 		{"before systemd has credentials", unitSpec{Kind: unitAgent, Systemd: 246, Bin: "/b",
 			Credential: "/etc/cdktr/agent.cred"},
 			[]string{"ExecStart=/b start agent --credential /etc/cdktr/agent.cred"}, []string{"LoadCredential"}},
+		{"the socket of metrics", unitSpec{Kind: unitSocket, Args: []string{"127.0.0.1:9464"},
+			With: []string{"--metrics 127.0.0.1:9464"}},
+			[]string{"ListenStream=127.0.0.1:9464", "Accept=yes", "WantedBy=sockets.target", "MaxConnections=16",
+				"# with --metrics 127.0.0.1:9464"}, []string{"[Service]", "User", "Restart"}},
+		{"an answer at it", unitSpec{Kind: unitAnswer, Bin: "/b", Args: []string{"ipc:///s"}},
+			[]string{"ExecStart=/b metrics --http --principal ipc:///s", "StandardInput=socket", "User=cdktr",
+				"PrivateNetwork=yes"}, []string{"[Socket]", "[Install]", "Restart"}},
 		{"words with something in them", unitSpec{Kind: unitAgent, Systemd: 252, Bin: "/my b",
 			With: []string{"--user u"}, Args: []string{"--config", `/a "b" $HOME %h\x`}},
 			[]string{`ExecStart="/my b" start agent --config "/a \"b\" $$HOME %%h\\x"`, "# with --user u"}, nil},
@@ -73,7 +80,7 @@ func TestUnitText(t *testing.T) {
 		if unitEdited(text) {
 			t.Errorf("%s: seems to be changed by hand", test.name)
 		}
-		if before, other, _ := strings.Cut(text, "\n[Service]"); !unitEdited(before + "\n" + other) {
+		if before, other, _ := strings.Cut(text, "\nDescription"); !unitEdited(before + "\n" + other) {
 			t.Errorf("%s: changed by hand, and does not seem to be", test.name)
 		}
 		for i, line := range lines { // each line of the service says why it is there

@@ -52,6 +52,20 @@ func (b *bootBox) quiet(command string) {
 	}
 }
 
+// metrics: Prometheus gets an answer by HTTP, from a process that systemd starts for it.
+func (b *bootBox) metrics() {
+	b.T.Helper()
+	b.says("./cdktr install --metrics 127.0.0.1:9464", "started     cdktr-metrics.socket")
+	ask := "exec 3<>/dev/tcp/127.0.0.1/9464; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+	for range 3 {
+		b.says(ask, "HTTP/1.1 200 OK", "cdktr_")
+	}
+	b.quiet("./cdktr install")
+	b.says("./cdktr install --metrics 127.0.0.2:9465", "restarted   cdktr-metrics.socket")
+	b.says(strings.Replace(ask, "127.0.0.1/9464", "127.0.0.2/9465", 1), "HTTP/1.1 200 OK")
+	b.does("systemd-analyze verify /etc/systemd/system/cdktr-metrics.socket")
+}
+
 // says wants a command to succeed and to print each text.
 func (b *bootBox) says(command string, wants ...string) {
 	b.T.Helper()

@@ -227,6 +227,7 @@ func TestBoot(t *testing.T) {
 	b.boot()
 	b.does(w.setUp)
 	b.hardened()
+	b.metrics()
 	b.users(w)
 	b.journal(w)
 	b.reload()

@@ -126,6 +126,9 @@ func TestInstallRefused(t *testing.T) {
 		{"install --user-unit --root " + root, exitUsage, "leave out"},
 		{"install --print --systemd -3", exitUsage, "--systemd"},
 		{"install --print --config " + x.Dir + "/none.yml", exitUsage, "none.yml"},
+		{"install --print --metrics 9464", exitUsage, "127.0.0.1:9464"},
+		{"install --print --metrics host:http", exitUsage, "127.0.0.1:9464"},
+		{"install --print agent --metrics 127.0.0.1:9464", exitUsage, "goes with a principal"},
 		{"uninstall now", exitUsage, "takes no arguments"},
 	} {
 		if r := x.Code(test.code, strings.Fields(test.args)...); !strings.Contains(r.Err, test.want) {
