@@ -21,7 +21,8 @@ func TestServeReloadSlow(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "a.cred")
 		authTestWrite(t, file, (&credential{Endpoint: "tcp://127.0.0.1:1", Name: "a", Role: roleAgent,
 			Server: pair.Public, Pair: pair}).text())
-		c := &cli{cfg: (&config{values: map[string]configValue{}}).with("credential", file, "")}
+		c := &cli{cfg: (&config{values: map[string]configValue{}}).with("credential", file, ""),
+			getenv: func(string) string { return "" }}
 		target, err := c.dialTo(t.Context(), true)
 		if err != nil {
 			t.Fatal(err)

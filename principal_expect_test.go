@@ -65,7 +65,8 @@ func TestExpectBy(t *testing.T) {
 			t.Fatal(reply.Error)
 		}
 		r.x.report(fleetEvent(as, evRunFinished, "", runCancelled))
-		if reply := r.ask(Request{Op: "pause", Workflow: "w"}); !reply.OK {
+		until := stampOf(time.Now().Add(26 * time.Hour))
+		if reply := r.ask(Request{Op: "pause", Workflow: "w", Until: until}); !reply.OK {
 			t.Fatal(reply.Error)
 		}
 		r.tells(at(4, "05:00"))

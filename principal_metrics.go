@@ -23,7 +23,7 @@ var metricsEnds = [...]string{runSucceeded, runFailed, runCrashed, runCancelled,
 
 // metricsTriggers are what fires runs.
 var metricsTriggers = [...]string{triggerCron, triggerCatchup, triggerReboot, triggerStart, triggerManual,
-	triggerWorkflow, triggerEvent, triggerBackfill}
+	triggerWorkflow, triggerEvent, triggerBackfill, triggerWrap}
 
 // metricsTransports are the ways by which peers come.
 var metricsTransports = [...]string{"ipc", "tcp", wireMemory}

@@ -137,7 +137,7 @@ func (g *scopeRig) values(field string) []any {
 		"stream": {}, "grep": {}, "since": {}, "at": {"2000-01-01T00:00:00Z"}, "n": {3, 500},
 		"after": {"load-a", other[1]}, "seq": {}, "last": {5}, "before": {}, "of": {"1"}, "until": {},
 		"comment": {}, "batch": {g.batches[scopeMine], g.batches[scopeOther]}, "reverse": {},
-		"record": {}, "dry": {}, "from": {},
+		"record": {}, "dry": {}, "from": {}, "args": {}, "env": {}, "directory": {}, "timeout": {}, "labels": {},
 	}[field]
 	if !ok {
 		g.t.Errorf("the field %q has no values here", field)
