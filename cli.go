@@ -404,6 +404,12 @@ func timeOf(text string, zone *time.Location) (time.Time, error) {
 		"2026-01-31T02:30:00Z", textHead(text, cliEchoMost))
 }
 
+// given says whether a flag is on the command line, with whatever value.
+func (f *cliFlags) given(name string) (yes bool) {
+	f.Visit(func(fl *flag.Flag) { yes = yes || fl.Name == name })
+	return yes
+}
+
 // cliFlagName writes a flag with its dashes.
 func cliFlagName(fl *flag.Flag) string {
 	if len(fl.Name) == 1 {

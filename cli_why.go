@@ -1,40 +1,61 @@
-// cli_why.go: the verbs why and next: what became of a workflow's past fires, and when the next ones come.
+// cli_why.go: the verb why: what became of a workflow's fires, and of any instant.
 
 package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
-	"strings"
 	"time"
 )
 
 // whyVerb is the entry of `why`.
 func whyVerb() cliVerb {
 	return cliVerb{name: "why", args: "ID [TIME]", help: "tell why a fire did or did not become a run", run: doWhy,
-		flags:    func(f *cliFlags) { f.count(10, "at most `N` fires") },
-		examples: []string{"cdktr why etl.daily", "cdktr why etl.daily 2026-03-08T02:30"}}
+		more: `
+With a TIME, past or to come, it tells of that instant: which field of the schedule says no, the fires before and
+after, what a change of the clock does, and what became of it. With --cron it needs no principal.`,
+		flags: func(f *cliFlags) {
+			f.count(10, "at most `N` fires")
+			f.StringVar(&f.cron, "cron", "", "of this `EXPRESSION` at TIME, with no principal")
+			f.StringVar(&f.tz, "tz", "", "the time `ZONE` of TIME and of the expression")
+		},
+		examples: []string{"cdktr why etl.daily", "cdktr why etl.daily 2026-03-08T02:30",
+			"cdktr why --cron '30 2 * * *' 2026-03-08T02:30 --tz America/New_York"}}
 }
 
 func doWhy(ctx context.Context, c *cli, args []string) error {
+	zone := time.Local
+	if c.flags.tz != "" {
+		var err error
+		zone, err = nextZone(c)
+		if err != nil {
+			return err
+		}
+	}
+	if c.flags.given("cron") {
+		return whyExpression(c, args, zone)
+	}
 	if len(args) < 1 || len(args) > 2 {
 		return usageError("why takes a workflow ID and, if you like, a TIME")
 	}
 	req := Request{Op: "why", Workflow: args[0], N: protoCountOf(c.flags.n)}
 	if len(args) == 2 {
-		at, err := timeOf(args[1], time.Local)
+		at, err := whyTime(c, args[1], zone)
 		if err != nil {
 			return err
 		}
 		req.At = stampOf(at)
 	}
 	r, err := c.ask(ctx, req)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if c.flags.json {
+	case r.Why != nil && c.flags.json:
+		return printJSON(c.out, r.Why)
+	case r.Why != nil:
+		printWhy(c, r.Why, zone)
+		return nil
+	case c.flags.json:
 		for _, d := range r.Decisions {
 			if err := printJSON(c.out, whyJSON{args[0], d}); err != nil {
 				return err
@@ -42,6 +63,11 @@ func doWhy(ctx context.Context, c *cli, args []string) error {
 		}
 		return nil
 	}
+	return whyDecisions(c, r)
+}
+
+// whyDecisions prints what became of fires, and when the next one comes.
+func whyDecisions(c *cli, r *Reply) error {
 	p, now := c.painter(), time.Now()
 	var rows [][]tableCell
 	for _, d := range r.Decisions {
@@ -91,111 +117,6 @@ func (c *cli) whyNow(p *painter, r *Reply, now time.Time) error {
 	}
 	p.facts("note", r.Note)
 	return nil
-}
-
-// nextVerb is the entry of `next`.
-func nextVerb() cliVerb {
-	return cliVerb{name: "next", args: "[ID]", help: "list the coming fires of a workflow, of all, or of an expression",
-		run: doNext,
-		flags: func(f *cliFlags) {
-			f.count(10, "`N` fires")
-			f.StringVar(&f.cron, "cron", "", "of this `EXPRESSION`, with no principal")
-			f.StringVar(&f.tz, "tz", "", "the expression's time `ZONE`")
-			f.StringVar(&f.from, "from", "", "after this `TIME` rather than now")
-		},
-		examples: []string{
-			"cdktr next etl.daily",
-			"cdktr next --cron '0 0 29 2 *' -n 3",
-			"cdktr next --cron '30 2 * * *' --tz Europe/London --from 2026-03-28",
-		}}
-}
-
-func doNext(ctx context.Context, c *cli, args []string) error {
-	zone, err := nextZone(c)
-	if err != nil {
-		return err
-	}
-	from := time.Now()
-	if c.flags.from != "" {
-		from, err = timeOf(c.flags.from, zone)
-		if err != nil {
-			return err
-		}
-	}
-	var fires []Fire
-	given := false // whether --cron is; --cron '' is too, and wrong
-	c.flags.Visit(func(f *flag.Flag) { given = given || f.Name == "cron" })
-	switch {
-	case given && len(args) > 0:
-		return usageError("next takes an ID or --cron, not both")
-	case given:
-		fires, err = nextOfExpression(c.flags.cron, zone, from, c.flags.n)
-	case len(args) > 1 || len(args) == 1 && strings.ContainsAny(args[0], " *@"):
-		return &exitError{code: exitUsage, err: errors.New("next takes one ID"),
-			hint: "an expression stands behind --cron, in quotes: cdktr next --cron '30 8 * * mon-fri'"}
-	default:
-		var r *Reply
-		r, err = c.ask(ctx, Request{Op: "next", Workflow: strings.Join(args, ""), N: protoCountOf(c.flags.n),
-			At: stampOf(from)})
-		if err == nil {
-			fires = r.Fires
-			c.note(r)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	for _, f := range fires {
-		switch {
-		case c.flags.json:
-			err = printJSON(c.out, f)
-		case given || len(args) == 1:
-			_, err = fmt.Fprintln(c.out, f.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"))
-		default:
-			err = printText(c.out, f.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST")+"  "+f.Workflow)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if len(fires) == 0 && c.flags.n > 0 {
-		fmt.Fprintln(c.err, "cdktr: no fire is to come")
-	}
-	return nil
-}
-
-// nextZone is the time zone of next: that of --tz, else that of the settings.
-func nextZone(c *cli) (*time.Location, error) {
-	if c.flags.tz == "" {
-		return c.zone()
-	}
-	zone, err := zoneLoad(c.flags.tz)
-	if err != nil {
-		return nil, usageError("--tz %q names no time zone that is known here: write it as Europe/London, or UTC%s",
-			textHead(c.flags.tz, cliEchoMost), nearMeans(workflowZoneMeant(c.flags.tz)))
-	}
-	return zone, nil
-}
-
-// nextOfExpression lists the coming fires of a cron expression.
-func nextOfExpression(text string, zone *time.Location, from time.Time, n int) ([]Fire, error) {
-	expr, err := cronParse(text, "")
-	if err != nil {
-		return nil, usageError("%w", err)
-	}
-	var fires []Fire
-	for len(fires) < n {
-		at, ok := expr.next(from, zone)
-		if !ok {
-			break
-		}
-		fires = append(fires, Fire{At: stampOf(at)})
-		from = at
-	}
-	if len(fires) == 0 && n > 0 && expr.firesAt() == "" {
-		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%q never fires", text)}
-	}
-	return fires, nil
 }
 
 // whyJSON is a decision as `why --json` prints it.

@@ -326,51 +326,6 @@ func (l *looks) lookNext(c *opCall) {
 	}
 }
 
-// lookWhy lists what became of the ticks of a schedule: the newest, or those around a time.
-func (l *looks) lookWhy(c *opCall) {
-	id, r := c.req.Workflow, Reply{Decisions: []Decision{}}
-	refused, ok := lookAsk(l, c, func() *protoError {
-		f, ws := l.catalog.files[id], l.state.Workflows[id]
-		if f == nil && ws == nil {
-			return l.catalog.noWorkflow(c, id)
-		}
-		if f != nil {
-			info := l.copier.infoOf(f)
-			if info.Last != nil && info.Last.State == runQueued {
-				info.Last = l.copier.shown(info.Last) // with what it waits for
-			}
-			r.Workflows = []WorkflowInfo{info}
-		}
-		if ws != nil {
-			r.Decisions = whyAround(ws.Decisions, c.req.At.Time, c.req.N.rows(10, opsPage))
-		}
-		return nil
-	})
-	if l.cfg.NoScheduler {
-		r.Note = "the principal was started with --no-scheduler: nothing fires by schedule"
-	}
-	switch {
-	case !ok:
-	case refused != nil:
-		c.refuse(refused.meant())
-	default:
-		for i := range r.Workflows {
-			r.Workflows[i] = protoWorkflowRow(r.Workflows[i])
-		}
-		c.reply(r)
-	}
-}
-
-// whyAround picks n decisions: the newest, or those nearest to a time.
-func whyAround(all []Decision, at time.Time, n int) []Decision {
-	from := max(0, len(all)-n)
-	if !at.IsZero() {
-		i := sort.Search(len(all), func(i int) bool { return !all[i].At.Before(at) })
-		from = max(0, min(i-n/2, len(all)-n))
-	}
-	return slices.Clone(all[from:min(len(all), from+n)])
-}
-
 // lookAgents lists agents by name: as many as fit into a reply, or fewer if the request says so.
 func (l *looks) lookAgents(c *opCall) {
 	names, ok := lookAsk(l, c, func() []string { return sortedKeys(l.state.Agents) })

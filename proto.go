@@ -202,6 +202,7 @@ type Reply struct {
 	Spec      *Workflow      `json:"spec,omitempty"`
 	Fires     []Fire         `json:"fires,omitempty"`
 	Decisions []Decision     `json:"decisions,omitempty"`
+	Why       *WhyInstant    `json:"why,omitempty"`
 	Agents    []*Agent       `json:"agents,omitempty"`
 	Pools     []PoolInfo     `json:"pools,omitempty"`
 	Events    []*Event       `json:"events,omitempty"`

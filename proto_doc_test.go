@@ -67,7 +67,7 @@ func protocolText(t *testing.T) []byte {
 		"WrapRecord":    WrapRecord{},
 		"AttentionItem": AttentionItem{}, "Stats": Stats{}, "AlarmInfo": AlarmInfo{},
 		"PoolInfo": PoolInfo{}, "PoolUse": PoolUse{}, "RunEvent": RunEvent{}, "ListenerInfo": ListenerInfo{},
-		"Pause":    Pause{},
+		"Pause": Pause{}, "WhyInstant": WhyInstant{}, "WhySchedule": WhySchedule{}, "WhyField": WhyField{},
 		"agentMsg": agentMsg{},
 		"heldRun":  heldRun{}, "heldLeft": heldLeft{}, "assignment": assignment{}, "assignedEnd": assignedEnd{},
 		"agentItem": agentItem{}, "parcel": parcel{}, "parcelOutput": parcelOutput{}, "parcelEvent": parcelEvent{}}
