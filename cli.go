@@ -153,6 +153,11 @@ type cliFlags struct {
 	snooze  string
 	comment string
 
+	// next
+	load bool
+	ical bool
+	days int
+
 	// pause
 	pauseFor string // --for
 	until    string

@@ -14,16 +14,24 @@ import (
 func nextVerb() cliVerb {
 	return cliVerb{name: "next", args: "[ID]", help: "list the coming fires of a workflow, of all, or of an expression",
 		run: doNext,
+		more: `
+With --load it counts the fires of the coming days by the minute of the day, names times at which many fire at once, and
+the quietest minute. With --ical it writes them as a calendar (RFC 5545). Both take a PATTERN in place of an ID.`,
 		flags: func(f *cliFlags) {
 			f.count(10, "`N` fires")
 			f.StringVar(&f.cron, "cron", "", "of this `EXPRESSION`, with no principal")
 			f.StringVar(&f.tz, "tz", "", "the expression's time `ZONE`")
 			f.StringVar(&f.from, "from", "", "after this `TIME` rather than now")
+			f.BoolVar(&f.load, "load", false, "count them by the minute of the day, and find the quietest")
+			f.BoolVar(&f.ical, "ical", false, "write them as a calendar")
+			f.IntVar(&f.days, "days", 7, "with --load and --ical: of so many `DAYS`")
 		},
 		examples: []string{
 			"cdktr next etl.daily",
 			"cdktr next --cron '0 0 29 2 *' -n 3",
 			"cdktr next --cron '30 2 * * *' --tz Europe/London --from 2026-03-28",
+			"cdktr next --load --days 1",
+			"cdktr next --ical 'etl.*' > fires.ics",
 		}}
 }
 
@@ -38,6 +46,12 @@ func doNext(ctx context.Context, c *cli, args []string) error {
 		if err != nil {
 			return err
 		}
+	}
+	if c.flags.load || c.flags.ical {
+		return nextFires(ctx, c, args, from, zone)
+	}
+	if c.flags.given("days") {
+		return usageError("--days goes with --load or --ical; -n says how many fires")
 	}
 	var fires []Fire
 	given := c.flags.given("cron") // --cron '' is too, and wrong

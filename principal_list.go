@@ -302,7 +302,8 @@ func (l *looks) lookNext(c *opCall) {
 			note = "all schedules are paused by " + pausedAll.text() + ": nothing fires before " +
 				pausedAll.endText("--all", l.cfg.Zone)
 		}
-		c.reply(Reply{Fires: schedules.comingOfAll(from, n, c.grant.sees), Note: note})
+		fires, next := schedules.comingOfAll(from, n, c.req.After, c.grant.sees)
+		c.reply(Reply{Fires: fires, Next: next, Note: note})
 	default:
 		fires := []Fire{}
 		for _, at := range schedules.coming(id, from, n) {

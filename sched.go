@@ -342,23 +342,35 @@ func (s *sched) coming(id string, t time.Time, n int) []time.Time {
 }
 
 // comingOfAll lists the next n ticks after t that may fire, of all workflows that are wanted, in order, jitter
-// included.
-func (s *sched) comingOfAll(t time.Time, n int, wanted func(workflow string) bool) []Fire {
+// included. Where a cursor is given the list begins behind the fire that it names, and the second result is the cursor
+// of what follows, "" when nothing does.
+func (s *sched) comingOfAll(t time.Time, n int, cursor string, wanted func(workflow string) bool) ([]Fire, string) {
+	last, lastID, _ := strings.Cut(cursor, " ")
+	lastAt, err := time.Parse(time.RFC3339Nano, last)
+	behind := err == nil
 	var ahead schedHeap
 	for _, id := range sortedKeys(s.entries) {
 		if !wanted(id) {
 			continue
 		}
 		e := *s.entries[id] // a copy: s.heap stays as it is
-		if tick, ok := e.nextFireUnix(t.Unix()); ok {
+		from := t
+		if behind {
+			from = lastAt.Add(-e.jitter)
+			if id > lastID && from.Nanosecond() == 0 {
+				from = from.Add(-time.Second)
+			}
+		}
+		if tick, ok := e.nextFireUnix(from.Unix()); ok {
 			e.coming, e.index = tick, len(ahead)
 			ahead = append(ahead, &e)
 		}
 	}
 	heap.Init(&ahead)
-	fires := []Fire{}
+	fires, next := []Fire{}, ""
 	for len(fires) < n && len(ahead) > 0 {
 		e := ahead[0]
+		next = e.at().UTC().Format(time.RFC3339Nano) + " " + e.spec.ID
 		fires = append(fires, Fire{Workflow: e.spec.ID, At: stampOf(e.at())})
 		tick, ok := e.nextFireUnix(e.coming)
 		if !ok {
@@ -368,7 +380,10 @@ func (s *sched) comingOfAll(t time.Time, n int, wanted func(workflow string) boo
 		e.coming = tick
 		heap.Fix(&ahead, 0)
 	}
-	return fires
+	if len(ahead) == 0 {
+		next = ""
+	}
+	return fires, next
 }
 
 // missed lists the ticks after `after` that might have fired, up to and including to: the newest schedMaxMissed of

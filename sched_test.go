@@ -409,11 +409,20 @@ func TestSchedComingOfAll(t *testing.T) {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Fire) int { return a.At.Compare(b.At.Time) })
-	if got := s.comingOfAll(schedEpoch, 50, authOwner.sees); !reflect.DeepEqual(got, all[:50]) {
+	if got, _ := s.comingOfAll(schedEpoch, 50, "", authOwner.sees); !reflect.DeepEqual(got, all[:50]) {
 		t.Errorf("got %v, want %v", got, all[:50])
 	}
+	var paged []Fire
+	cursor := ""
+	for len(paged) < 50 {
+		page, next := s.comingOfAll(schedEpoch, 3, cursor, authOwner.sees)
+		paged, cursor = append(paged, page...), next
+	}
+	if !reflect.DeepEqual(paged[:50], all[:50]) {
+		t.Errorf("page by page %v, want %v", paged[:50], all[:50])
+	}
 	before := s.heap[0].at()
-	s.comingOfAll(schedEpoch, 10, authOwner.sees)
+	s.comingOfAll(schedEpoch, 10, "", authOwner.sees)
 	if !s.heap[0].at().Equal(before) {
 		t.Error("looking ahead moved the schedule")
 	}
