@@ -164,6 +164,7 @@ type cliFlags struct {
 	note     string
 
 	testAlarm bool
+	markdown  bool // attention
 	http      bool // metrics
 
 	// import crontab, export crontab

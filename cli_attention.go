@@ -20,18 +20,25 @@ func attentionVerb() cliVerb {
 With --test-alarm it runs the command of the setting alarm with a test item instead, and prints how that went. Exit
 codes then: 0 it went well, 1 it failed.`,
 		flags: func(f *cliFlags) {
+			f.BoolVar(&f.markdown, "markdown", false, "as Markdown, to hand over; also what is paused and why")
 			f.BoolVar(&f.testAlarm, "test-alarm", false, "run the alarm with a test item, and print how it went")
 		},
 		examples: []string{
 			"cdktr attention",
 			"cdktr attention --json | jq -r 'select(.recovered | not) | .key'",
 			"cdktr attention --test-alarm",
+			"cdktr attention --markdown > handover.md",
 		}}
 }
 
 func doAttention(ctx context.Context, c *cli, args []string) error {
-	if c.flags.testAlarm {
+	switch {
+	case c.flags.testAlarm && c.flags.markdown:
+		return usageError("attention takes --markdown or --test-alarm, not both")
+	case c.flags.testAlarm:
 		return testAlarm(ctx, c)
+	case c.flags.markdown:
+		return printHandover(ctx, c)
 	}
 	conn, err := c.dial(ctx)
 	if err != nil {
