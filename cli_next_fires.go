@@ -16,7 +16,7 @@ const (
 	nextMaxFires  = 200_000 // fires that --load counts, at most; what is behind them is said to be left out
 	nextMaxEvents = 10_000  // events in a calendar, at most
 	nextPage      = 1000    // fires of one request
-	nextMaxDays   = 366
+	nextMaxDays   = 366     // days of --days, at most; more are refused
 
 	loadShown  = 5                  // instants that many fires share, which are listed
 	loadNames  = 3                  // workflows of each that are named
