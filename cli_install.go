@@ -21,12 +21,13 @@ import (
 
 // Where things are on a machine.
 const (
-	installEtc     = "/etc/cdktr"
-	installState   = "/var/lib/cdktr"
-	installSpool   = "/var/lib/cdktr-agent"
-	installUnits   = "/etc/systemd/system"
-	installCred    = installEtc + "/" + unitCredential
-	installOldUnit = "cdktr.service" // what people wrote by hand before there was install
+	installEtc      = "/etc/cdktr"
+	installState    = "/var/lib/cdktr"
+	installSpool    = "/var/lib/cdktr-agent"
+	installUnits    = "/etc/systemd/system"
+	installCred     = installEtc + "/" + unitCredential
+	installPackaged = "/usr/lib/systemd/system/" + unitPrincipalName // the unit of a package for Debian
+	installOldUnit  = "cdktr.service"                                // what people wrote by hand before there was install
 
 	installUser  = "cdktr"       // the principal's user and group
 	installTasks = "cdktr-agent" // the user of tasks
@@ -413,6 +414,10 @@ func (in *installer) may() error {
 				installUnits, installOldUnit),
 			hint: "systemctl disable --now cdktr; rm " + installUnits + "/" + installOldUnit +
 				" (its state, /etc/cdktr and the user stay, and the new units go on with them)"}
+	}
+	if _, err := os.Lstat(in.root + installPackaged); err == nil && !in.own {
+		return &exitError{code: exitRefused, err: errors.New("the package cdktr has made services of this machine"),
+			hint: "apt upgrades it, and removes it; put changes into drop-ins: systemctl edit " + unitAgentName}
 	}
 	return in.mayChange("install")
 }

@@ -24,7 +24,6 @@ const (
 // manyAsk is one of many requests, and its answer once there is one.
 type manyAsk struct {
 	req     Request
-	line    int // of standard input
 	done    bool
 	reply   *Reply
 	refused *protoError

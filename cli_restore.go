@@ -59,7 +59,6 @@ type restorer struct {
 
 	root  *os.Root // of the state folder
 	into  *os.Root // of restoreFolder
-	tops  []string // the first parts of the names in the archive
 	files int
 	bytes int64
 	owned string // to whom the archive says that the state belonged, as chown takes it; "" for root

@@ -60,9 +60,7 @@ func (t *restoreTold) state(r *restorer) {
 			t.active = append(t.active, run)
 		}
 	}
-	for _, name := range sortedKeys(r.state.Agents) {
-		t.agents = append(t.agents, name)
-	}
+	t.agents = append(t.agents, sortedKeys(r.state.Agents)...)
 	// the time of the newest thing that is in it
 	files := storeFilesOf(r.into, true)
 	saved := struct {

@@ -379,6 +379,7 @@ func (r *dagRun) reach(queue []int) (ready []int, skipped []dagSkip) {
 			ready = append(ready, i)
 		}
 	}
+	//lint:ignore S1032 sort.Ints links a sort of its own
 	sort.Sort(sort.IntSlice(ready))
 	return ready, skipped
 }

@@ -81,6 +81,7 @@ func (s *statsOf) result() *Stats {
 	if judged := st.Succeeded + st.Failed + st.Crashed; judged > 0 {
 		st.Rate = float64(st.Succeeded) / float64(judged)
 	}
+	//lint:ignore S1032 sort.Float64s links a sort of its own
 	sort.Sort(sort.Float64Slice(s.took))
 	st.P50, st.P95 = statsRank(s.took, 0.50), statsRank(s.took, 0.95)
 	st.Histogram = statsHistogram(s.took)

@@ -55,6 +55,7 @@ func (x *Expected) usual() (u UsualLength, known bool) {
 		return u, false
 	}
 	took := slices.Clone(x.Took)
+	//lint:ignore S1032 sort.Float64s links a sort of its own
 	sort.Sort(sort.Float64Slice(took))
 	n := len(took)
 	return UsualLength{Of: n, Median: took[n/2], Low: took[n/10], High: took[n-1-n/10]}, true

@@ -276,12 +276,14 @@ func TestTermSafeEverywhere(t *testing.T) {
 	allowed := map[string]string{
 		`\bos\.Std(out|err)\b`: "main.go",
 		`\btermRaw\(`: "cli_keys.go cli_list_watch.go main.go cli_progress.go cli_serve_log.go cli_table.go " +
-			"cli_backfill.go cli_backup.go cli_exec.go cli_metrics.go cli_wait.go cli_wrap.go main_help.go " +
+			"cli_backfill.go cli_backup.go cli_exec.go cli_metrics.go cli_next_fires.go cli_wait.go cli_wrap.go " +
+			"main_help.go " +
 			"term.go term_text.go",
 		`\bprintln\(|fmt\.Print`: "",
 		// Text is made harmless where a line of it is written, and before it is cut or measured; nowhere else. What the
 		// screens draw, the grid makes harmless.
-		`\btextSafe\(`: "cli_backfill.go cli_metrics_http.go cli_restore_told.go main_completion_fits.go cli_logs.go cli_progress.go cli_table.go term.go term_log.go term_text.go term_tty.go " +
+		`\btextSafe\(`: "cli_backfill.go cli_metrics_http.go cli_restore_told.go main_completion_fits.go " +
+			"cli_logs.go cli_progress.go cli_table.go term.go term_log.go term_text.go term_tty.go " +
 			"view_dialog.go view_log.go view_run.go",
 	}
 	for file, text := range layersTexts(t) {

@@ -253,3 +253,39 @@ func (b *bootBox) ownUnits() {
 		b.T.Errorf("after a purge there is %s", got)
 	}
 }
+
+// packaged: the package for Debian makes the same services. Its upgrade stops no task, removing it keeps what people
+// have made, and a purge does not.
+func (b *bootBox) packaged() {
+	t := b.T
+	t.Helper()
+	arch := strings.TrimSpace(b.does("dpkg --print-architecture"))
+	for _, version := range []string{"1.0-dev+1", "1.0"} {
+		b.host("bash", "../.ci/deb", b.Bin, arch, version, b.tree+"/root/"+version+".deb")
+	}
+	b.put("/root/slow.yml", "tasks:\n  a: {run: 'touch begun; until [ -e go ]; do sleep 0.1; done; echo done'}\n")
+	if r := b.ends(1, "dpkg -i 1.0-dev+1.deb"); !strings.Contains(r.Err, "cdktr uninstall") {
+		t.Errorf("beside services that install has made: %s", r.Err)
+	}
+	b.does("./cdktr uninstall --purge --yes; dpkg -i 1.0-dev+1.deb; systemctl is-active cdktr-principal cdktr-agent")
+	if r := b.ends(exitRefused, "./cdktr install"); !strings.Contains(r.Err, "package") {
+		t.Errorf("beside the package install says %s", r.Err)
+	}
+	b.says("systemctl is-enabled cdktr-principal cdktr-agent; ls /usr/share/man/man1/cdktr-run.1.gz", "enabled\nenabled\n")
+	run := strings.TrimSpace(b.does("cp slow.yml /etc/cdktr/workflows/; cdktr rescan; cdktr run slow --detach"))
+	b.Until("a task has begun", func() bool { return b.sh("test -e /var/lib/cdktr-agent/begun").Code == 0 })
+	principal, agent := b.mainPID(bootPrincipal), b.mainPID(bootAgent)
+	b.says("dpkg -i 1.0.deb", "systemctl restart cdktr-agent waits")
+	if b.mainPID(bootPrincipal) == principal || b.mainPID(bootAgent) != agent {
+		t.Error("an upgrade has left the principal alone, or started the agent again")
+	}
+	b.says("touch /var/lib/cdktr-agent/go; cdktr wait "+run, "succeeded")
+	b.does("echo 'log_level: runs' >> /etc/cdktr/config.yml; dpkg -r cdktr")
+	b.ends(1, "pgrep cdktr || ls /usr/bin/cdktr /usr/lib/systemd/system/cdktr-agent.service 2>/dev/null")
+	b.says("dpkg -i 1.0.deb; grep log_level /etc/cdktr/config.yml; cdktr show "+run, "log_level: runs", "succeeded")
+	b.does("dpkg -P cdktr")
+	left := b.sh("ls -d /etc/cdktr /var/lib/cdktr* /etc/systemd/system/*.wants/cdktr*; getent passwd cdktr cdktr-agent")
+	if left.Out != "" {
+		t.Errorf("after the package was purged there is %s", left.Out)
+	}
+}

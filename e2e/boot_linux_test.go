@@ -251,6 +251,7 @@ func TestBoot(t *testing.T) {
 	}
 	b.uninstalled(before)
 	b.ownUnits()
+	b.packaged()
 }
 
 // fired counts the runs of a workflow.

@@ -191,6 +191,7 @@ type Rescanned struct {
 
 // Finding is what doctor --json prints.
 type Finding struct {
+	Code  string `json:"code"`
 	What  string `json:"what"`
 	State string `json:"state"`
 	Text  string `json:"text"`

@@ -58,7 +58,7 @@ var plain = sync.OnceValues(func() (string, error) {
 
 // Release builds the program as it is released (.ci/targets).
 func Release(bin string) error {
-	return build(bin, []string{"CGO_ENABLED=0", "GOFLAGS="}, "-gcflags=-l", "-ldflags=-s -w")
+	return build(bin, []string{"CGO_ENABLED=0", "GOFLAGS="}, "-gcflags=-l", "-ldflags=-s -w -funcalign=16")
 }
 
 // build builds the program of this module.
