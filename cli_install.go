@@ -21,13 +21,14 @@ import (
 
 // Where things are on a machine.
 const (
-	installEtc      = "/etc/cdktr"
-	installState    = "/var/lib/cdktr"
-	installSpool    = "/var/lib/cdktr-agent"
-	installUnits    = "/etc/systemd/system"
-	installCred     = installEtc + "/" + unitCredential
-	installPackaged = "/usr/lib/systemd/system/" + unitPrincipalName // the unit of a package for Debian
-	installOldUnit  = "cdktr.service"                                // what people wrote by hand before there was install
+	installEtc   = "/etc/cdktr"
+	installState = "/var/lib/cdktr"
+	installSpool = "/var/lib/cdktr-agent"
+	installUnits = "/etc/systemd/system"
+	installCred  = installEtc + "/" + unitCredential
+	// the unit of a package for Debian
+	installPackaged = "/usr/lib/systemd/system/" + unitPrincipalName
+	installOldUnit  = "cdktr.service" // what people wrote by hand before there was install
 
 	installUser  = "cdktr"       // the principal's user and group
 	installTasks = "cdktr-agent" // the user of tasks

@@ -420,8 +420,8 @@ func TestProcTermReachesAll(t *testing.T) {
 	ps := procTestNew(t)
 	log := &procTestLog{}
 	output, ready := procTestLine()
-	spec := procTestSh(t, "(trap 'echo inner; exit' TERM; echo ready; while :; do sleep 0.02; done) & trap 'wait; "+
-		"echo outer; exit 7' TERM; wait", nil)
+	spec := procTestSh(t, "trap 'wait; echo outer; exit 7' TERM; (trap 'echo inner; exit' TERM; echo ready; "+
+		"while :; do sleep 0.02; done) & wait", nil)
 	spec.Grace = time.Hour
 	spec.Output = procTestEach(func(l procLine) { log.add(l); output(l) })
 	p := procTestStart(t, ps, spec)

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -50,12 +51,9 @@ func TestRepeat(t *testing.T) {
 	repeatWaits(x, run, "first", 2)
 	repeatWaits(x, run, "second", 2)
 	x.Until("the others have their turn", func() bool { return x.show(run).task("free").State == taskSucceeded })
-	out := x.OK("show", run)
 	for _, want := range []string{"retrying", "exit 1; attempt ", " in 100ms, for 1h at most",
-		"until: exit 1; attempt "} {
-		if !strings.Contains(out, want) {
-			t.Errorf("show does not say %q:\n%s", want, out)
-		}
+		"until: exit 1; attempt "} { // while it waits, which on a slow machine is seldom
+		x.Until(fmt.Sprintf("show says %q", want), func() bool { return strings.Contains(x.OK("show", run), want) })
 	}
 	p.Kill()
 	p = x.Principal()
