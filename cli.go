@@ -87,7 +87,6 @@ type cli struct {
 	cfg   *config
 
 	// what main knows of all verbs
-	pages func() ([]cliText, error) // the man pages, each with its path below a folder of such pages
 
 	// how long it waits, and how it ends
 	patience time.Duration             // how long to try to reach a principal again that was lost
@@ -142,7 +141,6 @@ type cliFlags struct {
 	wrap     cliWrap
 
 	timeout time.Duration // wait, exec
-	dry     bool          // --dry-run of retry, backfill
 
 	env  pairsFlag // exec
 	name string    // exec

@@ -28,7 +28,7 @@ Exit codes: 0 all runs succeeded (or the batch has begun, with --detach), 1 one 
 			f.StringVar(&f.from, "from", "", "the first `TIME`")
 			f.StringVar(&b.to, "to", "", "the last `TIME` (default now)")
 			f.Var(&f.params, "p", "a parameter `NAME=VALUE`; may be given again")
-			f.BoolVar(&f.dry, "dry-run", false, "list the fires, and make nothing")
+			f.BoolVar(&f.dryRun, "dry-run", false, "list the fires, and make nothing")
 			f.BoolVar(&b.failed, "failed", false, "only fires whose newest run failed or crashed, or that were missed")
 			f.BoolVar(&f.all, "all", false, "also fires whose run succeeded")
 			f.BoolVar(&b.reverse, "reverse", false, "the newest fire first")
@@ -63,7 +63,7 @@ func doBackfill(ctx context.Context, c *cli, args []string) error {
 	case len(args) == 0:
 		return listBatches(ctx, c)
 	case isBatchID(args[0]):
-		if c.flags.from+f.to != "" || c.flags.dry || f.failed {
+		if c.flags.from+f.to != "" || c.flags.dryRun || f.failed {
 			return usageError("%s is a batch that has begun: --from and the like are for a workflow's ID", args[0])
 		}
 		return followBatch(ctx, c, nil, args[0])
@@ -98,7 +98,7 @@ func batchTime(text string, now time.Time, end bool) (Stamp, error) {
 func beginBatch(ctx context.Context, c *cli, id string, now time.Time) error {
 	f := &c.flags.backfill
 	req := Request{Op: "backfill", Workflow: id, Params: c.flags.params, N: protoCountOf(f.parallel), All: c.flags.all,
-		Dry: c.flags.dry, Reverse: f.reverse}
+		Dry: c.flags.dryRun, Reverse: f.reverse}
 	if f.failed {
 		req.State = runFailed
 	}
@@ -139,7 +139,7 @@ func beginBatch(ctx context.Context, c *cli, id string, now time.Time) error {
 		return batchOld(err)
 	case last.Plan == nil:
 		return errNoReply
-	case c.flags.dry:
+	case c.flags.dryRun:
 		return printPlan(c, id, last.Plan, rows)
 	case last.Batch == "":
 		if c.flags.json {

@@ -11,6 +11,7 @@ import (
 const (
 	diffContext = 3         // lines around a change
 	diffMost    = 4_000_000 // pairs of lines that are compared; above it all of a text counts as changed
+	diffLines   = 1000      // lines that diffChanged compares
 )
 
 // textDiff prints the unified difference of two texts of one name, in one hunk; nothing where they are the same.
@@ -89,4 +90,19 @@ func diffMiddle(a, b []string, line func(mark, text string)) {
 			k++
 		}
 	}
+}
+
+// diffChanged gives the lines in which two texts differ: with - those that only a has, with + those that only b has.
+func diffChanged(a, b string) string {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	if len(x) > diffLines || len(y) > diffLines {
+		return fmt.Sprintf("they have %d and %d lines\n", len(x), len(y))
+	}
+	var out strings.Builder
+	diffMiddle(x, y, func(mark, text string) {
+		if mark != " " {
+			out.WriteString(mark + " " + text + "\n")
+		}
+	})
+	return out.String()
 }

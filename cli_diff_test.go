@@ -57,3 +57,24 @@ func TestTextDiff(t *testing.T) {
 		}
 	}
 }
+
+func TestDiffChanged(t *testing.T) {
+	for _, test := range []struct{ a, b, want string }{
+		{"a\nb\n", "a\nb\n", ""},
+		{"a\nb\nc\n", "a\nc\n", "- b\n"},
+		{"a\nc\n", "a\nb\nc\n", "+ b\n"},
+		{"a\nx\nc\n", "a\ny\nc\n", "- x\n+ y\n"},
+		{"", "a\n", "+ a\n"},
+		{strings.Repeat("a\n", diffLines), "a\n", "they have 1001 and 2 lines\n"},
+	} {
+		if got := diffChanged(test.a, test.b); got != test.want {
+			t.Errorf("%q, %q: %q, want %q", test.a, test.b, got, test.want)
+		}
+	}
+	for _, text := range []string{"", "x", "[Unit]\n", unitHead, unitHead + "\n",
+		unitHead + "000000000000, x\n[Unit]\n"} {
+		if !unitEdited(text) {
+			t.Errorf("%q seems to be ours", text)
+		}
+	}
+}

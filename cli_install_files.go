@@ -275,7 +275,7 @@ func (in *installer) putUnit(s *unitSpec) (changed bool, err error) {
 		in.tell(installDone{Done: "kept", What: path, Note: "it was changed by hand (-), and this would be in it " +
 			"now (+); to have ours, keep changes in a drop-in (systemctl edit), remove the file, and " +
 			"cdktr install " + s.role(),
-			Diff: unitDiff(string(old), text)})
+			Diff: diffChanged(string(old), text)})
 	default:
 		changed, err = in.put(path, []byte(text), 0o644)
 		if err != nil {

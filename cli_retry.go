@@ -27,7 +27,7 @@ behind it. The run does what the workflow's file said when it was queued; --dry-
 				}
 				return nil
 			})
-			f.BoolVar(&f.dry, "dry-run", false, "only say what would run, and what the file says otherwise now")
+			f.BoolVar(&f.dryRun, "dry-run", false, "only say what would run, and what the file says otherwise now")
 			f.BoolVar(&f.follow, "follow", false, "show the run as it goes, and exit by its outcome")
 			f.BoolVar(&f.wait, "wait", false, "wait until the run has ended, and exit by its outcome")
 		},
@@ -46,11 +46,11 @@ func doRetry(ctx context.Context, c *cli, args []string) error {
 		return err
 	case f.all && f.from != "":
 		return usageError("--all runs every task again: it cannot go with --from")
-	case f.dry && (f.wait || f.follow):
+	case f.dryRun && (f.wait || f.follow):
 		return usageError("--dry-run runs nothing: it cannot go with --wait or --follow")
 	}
-	req := Request{Op: "retry", Run: id, All: f.all, From: f.from, Dry: f.dry}
-	if !f.wait && !f.follow && !f.dry {
+	req := Request{Op: "retry", Run: id, All: f.all, From: f.from, Dry: f.dryRun}
+	if !f.wait && !f.follow && !f.dryRun {
 		return c.change(ctx, req, "run "+id+" is queued again")
 	}
 	conn, err := c.dial(ctx)
@@ -73,7 +73,7 @@ func doRetry(ctx context.Context, c *cli, args []string) error {
 	switch {
 	case err != nil:
 		return err
-	case f.dry:
+	case f.dryRun:
 		return retryPlan(ctx, c, conn, r)
 	}
 	c.note(r)

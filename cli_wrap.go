@@ -16,14 +16,8 @@ import (
 	"time"
 )
 
-// Exit codes of wrap where there is none of the command.
-const (
-	wrapExitBusy    = 75  // its last run is still at work: sysexits calls it EX_TEMPFAIL
-	wrapExitTimeout = 124 // as timeout(1) has it
-	wrapExitFault   = 125 // nothing could be started at all
-	wrapExitNoExec  = 126 // as shells have it
-	wrapExitNone    = 127 // there is no such command
-)
+// wrapExitBusy is the exit code when the last run is still at work: sysexits calls it EX_TEMPFAIL.
+const wrapExitBusy = 75
 
 const (
 	wrapHead    = 16 << 10         // bytes of the first lines of output that are recorded,
@@ -96,7 +90,7 @@ func doWrap(ctx context.Context, c *cli, args []string) error {
 	w := &c.flags.wrap
 	switch {
 	case w.forget != "" || w.flush:
-		if err := wrapSettings(ctx, c); err != nil {
+		if err := configure(ctx, c); err != nil {
 			return err
 		}
 	case len(args) == 0:
@@ -148,15 +142,6 @@ func doWrap(ctx context.Context, c *cli, args []string) error {
 	return j.over(ctx)
 }
 
-// wrapSettings reads the settings, which say where the principal is. A command runs before that, whatever they say.
-func wrapSettings(ctx context.Context, c *cli) (err error) {
-	c.cfg, err = configLoad(ctx, c.flags.set, c.flags.config, c.getenv)
-	if err != nil {
-		return &exitError{code: exitUsage, err: err}
-	}
-	return nil
-}
-
 // wrapWait reads --lock: how long to wait for the lock, below 0 for taking none.
 func wrapWait(text string) (time.Duration, error) {
 	switch text {
@@ -186,7 +171,7 @@ func (j *wrapJob) run(ctx context.Context) {
 	}
 	ps, err := newProcs("CDKTR_WRAP", j.name)
 	if err != nil {
-		fail(wrapExitFault, err)
+		fail(execExitOwn, err)
 		return
 	}
 	defer ps.close()
@@ -196,10 +181,10 @@ func (j *wrapJob) run(ctx context.Context) {
 		Cookie: fmt.Sprint(os.Getpid()), Timeout: c.flags.timeout, Output: out.take})
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		fail(wrapExitNone, errors.New(textHead(j.argv[0], cliEchoMost)+": not found"))
+		fail(execExitMissing, errors.New(textHead(j.argv[0], cliEchoMost)+": not found"))
 		return
 	case err != nil:
-		fail(wrapExitNoExec, err)
+		fail(execExitStart, err)
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { p.stop("stopped: " + context.Cause(ctx).Error()) })
@@ -213,7 +198,7 @@ func (j *wrapJob) run(ctx context.Context) {
 	res := p.result()
 	j.code = res.Exit
 	if res.TimedOut {
-		j.code = wrapExitTimeout
+		j.code = execExitTimeout
 	}
 	j.rec.State, j.rec.Exit, j.rec.Reason, j.rec.Seconds = runFailed, &res.Exit, res.Reason, res.Elapsed.Seconds()
 	j.rec.Used = TaskUse{CPU: res.Used.CPU.Seconds(), Memory: res.Used.Memory, Read: res.Used.Read,
@@ -244,7 +229,7 @@ func (j *wrapJob) over(ctx context.Context) error {
 			c.say(fmt.Sprintf("this run is not recorded: %v", err))
 		} else {
 			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapTell)
-			if err = wrapSettings(limited, c); err == nil {
+			if err = configure(limited, c); err == nil {
 				told, _ = j.spool.tell(limited, c, wrapDial, nil) // else the next one does
 			} else {
 				c.say(fmt.Sprintf("no principal is told of this run yet: %v", err))

@@ -165,7 +165,11 @@ func (s *wrapSpool) tell(ctx context.Context, c *cli, dial time.Duration, each f
 		if i == 20 {
 			return "", &exitError{code: exitRefused, err: errors.New("another wrap is at it")}
 		}
-		time.Sleep(wrapDial / 20)
+		select {
+		case <-time.After(wrapDial / 20):
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
 	}
 	files := s.files()
 	if len(files) == 0 {
@@ -183,7 +187,7 @@ func (s *wrapSpool) tell(ctx context.Context, c *cli, dial time.Duration, each f
 		for _, name := range files {
 			path := filepath.Join(s.dir, name)
 			var spooled wrapSpooled
-			body, err := wrapRead(path)
+			body, _, err := fileRead(path, wrapMaxFile)
 			if err == nil {
 				err = json.Unmarshal(body, &spooled)
 			}
@@ -209,14 +213,4 @@ func (s *wrapSpool) tell(ctx context.Context, c *cli, dial time.Duration, each f
 		}
 	}
 	return run, nil
-}
-
-// wrapRead reads a record's file.
-func wrapRead(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, wrapMaxFile))
 }

@@ -150,7 +150,7 @@ func mainHurry(later <-chan os.Signal, hurry chan<- struct{}, done <-chan struct
 
 // main carries one command line out and gives the exit code.
 func (c *cli) main(ctx context.Context, args []string) int {
-	c.out, c.err, c.pages = termSafeOf(c.out), termSafeOf(c.err), mainPages
+	c.out, c.err = termSafeOf(c.out), termSafeOf(c.err)
 	verb, rest, err := mainFind(args)
 	if err == nil && verb == nil {
 		if _, err = io.WriteString(c.out, mainOverview(mainVerbs())); err == nil {

@@ -81,7 +81,8 @@ func (d *metricsDisk) read(s *store) (fs.FileInfo, error) {
 		return nil, err
 	}
 	defer root.Close()
-	d.free, d.size, err = diskSpace(root)
+	facts, err := diskFactsOf(root)
+	d.free, d.size = facts.free, facts.size
 	return nil, err
 }
 

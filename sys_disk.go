@@ -25,22 +25,13 @@ const diskLeave = 1 << 20
 // diskFree says how many bytes a user who is not root may still write where an open file or folder lies. Any goroutine
 // may call it.
 func diskFree(f *os.File) (int64, error) {
-	free, _, err := diskSpace(f)
-	return free, err
-}
-
-// diskSpace is diskFree, and says how many bytes the file system has in all.
-func diskSpace(f *os.File) (free, size int64, err error) {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
-		return 0, 0, fmt.Errorf("ask for free space: %w", err)
-	}
-	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
+	facts, err := diskFactsOf(f)
+	return facts.free, err
 }
 
 // diskFacts is what a file system says of itself.
 type diskFacts struct {
-	free               int64  // bytes, see diskFree
+	free, size         int64  // bytes, see diskFree, and all that it has
 	inodes, inodesFree uint64 // files that it can hold, and how many more; 0, 0: it does not say
 	kind               string // network, memory or fat; "": a usual one, or not known
 }
@@ -51,7 +42,8 @@ func diskFactsOf(f *os.File) (facts diskFacts, err error) {
 	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
 		return facts, fmt.Errorf("ask for free space: %w", err)
 	}
-	return diskFacts{int64(st.Bavail) * int64(st.Bsize), st.Files, uint64(st.Ffree), diskKind(&st)}, nil
+	return diskFacts{int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), st.Files,
+		uint64(st.Ffree), diskKind(&st)}, nil
 }
 
 // diskRoom refuses n bytes of output, with ENOSPC, where they would leave less than diskLeave. A file system that does
